@@ -29,7 +29,15 @@ export type LayerEntry =
  */
 export type Layer =
   | { readonly entries: readonly LayerEntry[] }
-  | { readonly tar: { readonly path: string; readonly offsetBytes: number; readonly sizeBytes: number } };
+  | {
+      readonly tar: {
+        readonly path: string;
+        readonly offsetBytes: number;
+        readonly sizeBytes: number;
+        /** Write its members sorted, with fixed times and without user names, instead of byte for byte. */
+        readonly rewrite?: true;
+      };
+    };
 
 /**
  * The execution part of an image configuration, with the fields that Docker adds to OCI's (Healthcheck, Shell, OnBuild,

@@ -1,0 +1,186 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import type Dockerode from 'dockerode';
+import { SlimGoError } from '../errors';
+import { type Platform, parsePlatform } from '../platform';
+import { type EngineEndpoint, type EngineSurroundings, resolveEndpoints } from './endpoint';
+
+const pingTimeoutMs = 5000;
+
+/** A container engine that has answered. */
+export class Engine {
+  /** As in DOCKER_HOST, for messages: `unix:///var/run/docker.sock`. */
+  readonly host: string;
+  private enginePlatform: Promise<Platform> | undefined;
+
+  constructor(
+    host: string,
+    /** For this room only: other rooms call what is exported beside. */
+    readonly docker: Dockerode,
+  ) {
+    this.host = host;
+  }
+
+  /** What the engine runs images for by default; asked once. (Engines tell no variant: `linux/arm` reads as `linux/arm/v7`.) */
+  platform(): Promise<Platform> {
+    this.enginePlatform ??= this.docker.version().then((version) => parsePlatform(`${version.Os}/${version.Arch}`));
+    return this.enginePlatform;
+  }
+}
+
+/**
+ * The engine that listens at `endpoint`, after it has answered a ping (5 s at most).
+ * @throws ENGINE_NOT_FOUND
+ */
+export async function connect(endpoint: EngineEndpoint, timeoutMs = pingTimeoutMs): Promise<Engine> {
+  const attempt = await tryConnect(endpoint, timeoutMs);
+  if (attempt instanceof Engine) return attempt;
+  throw notFound([attempt]);
+}
+
+/**
+ * The first engine that answers among those that `surroundings` name (see resolveEndpoints).
+ * @throws ENGINE_NOT_FOUND, ENGINE_ENDPOINT_INVALID
+ */
+export async function connectEngine(surroundings: EngineSurroundings): Promise<Engine> {
+  const failures: Failure[] = [];
+  for (const endpoint of resolveEndpoints(surroundings)) {
+    const attempt = await tryConnect(endpoint, pingTimeoutMs);
+    if (attempt instanceof Engine) return attempt;
+    failures.push(attempt);
+  }
+  throw notFound(failures);
+}
+
+/**
+ * As connectEngine, with undefined where none answers: for what is done only where an engine is at hand.
+ * @throws ENGINE_ENDPOINT_INVALID: a mistake in what names the engine is never taken for its absence
+ */
+export async function findEngine(surroundings: EngineSurroundings): Promise<Engine | undefined> {
+  try {
+    return await connectEngine(surroundings);
+  } catch (error) {
+    if (error instanceof SlimGoError && error.code === 'ENGINE_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** The engine's own words for a failed request, without dockerode's `(HTTP code 500) server error - `. */
+export function engineMessage(error: unknown): string {
+  const { json, message } = error as { json?: { message?: unknown } | null; message?: string };
+  if (typeof json?.message === 'string') return json.message.trim();
+  return (message ?? String(error)).replace(/^\(HTTP code \d+\) [^-]* - /, '').trim();
+}
+
+/** The HTTP status of a refused request; undefined where no answer came, for instance because the engine died. */
+export function statusOf(error: unknown): number | undefined {
+  return (error as { statusCode?: number }).statusCode;
+}
+
+/** The ABORTED error of everything here that takes a signal. */
+export function aborted(what: string): SlimGoError {
+  return new SlimGoError('ABORTED', `${what} was interrupted.`);
+}
+
+interface Failure {
+  readonly endpoint: EngineEndpoint;
+  readonly error: unknown;
+}
+
+async function tryConnect(endpoint: EngineEndpoint, timeoutMs: number): Promise<Engine | Failure> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    // Loading dockerode takes 0.1 s: only once an engine is really asked.
+    const { default: Docker } = await import('dockerode');
+    const engine = new Engine(endpoint.host, new Docker(connectionOptions(endpoint)));
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), timeoutMs);
+    });
+    await Promise.race([engine.docker.ping(), timeout]);
+    return engine;
+  } catch (error) {
+    return { endpoint, error };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Every field is written out, also as undefined: dockerode fills what is left out from DOCKER_HOST and its kin.
+ * No kept-alive connections: BuildKit then hangs or misreads a streamed context (apocas/docker-modem#196), and an idle
+ * one that the engine has closed fails the next request.
+ */
+function connectionOptions(endpoint: EngineEndpoint): Dockerode.DockerOptions & { agent?: HttpAgent } {
+  const none = {
+    host: undefined,
+    port: undefined,
+    socketPath: undefined,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+  };
+  if (endpoint.kind === 'socket') {
+    return { ...none, protocol: 'http', socketPath: endpoint.path, agent: new HttpAgent({ keepAlive: false }) };
+  }
+  const address = { host: endpoint.hostname, port: endpoint.port };
+  if (endpoint.kind === 'ssh') {
+    const sshOptions = endpoint.agent === undefined ? {} : { agent: endpoint.agent };
+    return { ...none, ...address, protocol: 'ssh', username: endpoint.username, sshOptions };
+  }
+  const { tls } = endpoint;
+  if (tls === undefined) return { ...none, ...address, protocol: 'http', agent: new HttpAgent({ keepAlive: false }) };
+  const agent = new HttpsAgent({ keepAlive: false, rejectUnauthorized: tls.verify });
+  return { ...none, ...address, protocol: 'https', ca: tls.ca, cert: tls.cert, key: tls.key, agent };
+}
+
+function notFound(failures: readonly Failure[]): SlimGoError {
+  const places = failures.map(({ endpoint, error }) => {
+    const from = endpoint.source.startsWith('usual') ? '' : ` (from ${endpoint.source})`;
+    return `${endpoint.host}${from}: ${explain(error)}`;
+  });
+  const message =
+    places.length === 1
+      ? `No container engine answers at ${places[0]}.`
+      : `No container engine answers. Asked:\n${places.map((place) => `  ${place}`).join('\n')}`;
+  return new SlimGoError('ENGINE_NOT_FOUND', message, { hint: advice(failures), cause: failures[0]?.error });
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+function explain(error: unknown): string {
+  switch (codeOf(error)) {
+    case 'ENOENT':
+      return 'there is no such socket';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    case 'ECONNREFUSED':
+      return 'connection refused';
+    case 'ETIMEDOUT':
+      return 'no answer in time';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'the host name is unknown';
+    default:
+      return statusOf(error) === undefined
+        ? engineMessage(error)
+        : `something else listens there (it answered HTTP ${statusOf(error)})`;
+  }
+}
+
+function advice(failures: readonly Failure[]): string {
+  // A socket that is there but closed to this user is nearly always the engine that was meant.
+  if (failures.some(({ error }) => ['EACCES', 'EPERM'].includes(codeOf(error) ?? ''))) {
+    return (
+      'This user may not open the socket. Join the group that owns it (`sudo usermod -aG docker $USER`, then log in again), ' +
+      'or set DOCKER_HOST to a rootless engine.'
+    );
+  }
+  const [first] = failures;
+  if (first && !first.endpoint.source.startsWith('usual')) {
+    return `Start that engine, or change ${first.endpoint.source.startsWith('DOCKER') ? first.endpoint.source : 'the context (`docker context use`)'}.`;
+  }
+  return 'Start Docker or Podman, or set DOCKER_HOST to where an engine listens.';
+}

@@ -1,0 +1,76 @@
+/** Images of one static Go program, written by hand as `docker save` would: for tests of what is done with images. */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pack } from 'tar-stream';
+import type { ImageRecord } from '../../image/record';
+
+/** Compiles `source` for linux without cgo. Returns the binary's path, in a temporary folder that the test removes. */
+export function compile(source: string): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'slim-go-program-'));
+  writeFileSync(path.join(folder, 'main.go'), source);
+  const env = { ...process.env, CGO_ENABLED: '0', GOOS: 'linux', GOFLAGS: '', GOWORK: 'off' };
+  execFileSync('go', ['build', '-ldflags=-s -w', '-o', path.join(folder, 'program'), 'main.go'], { cwd: folder, env });
+  return path.join(folder, 'program');
+}
+
+export interface TarFile {
+  readonly name: string;
+  readonly content: string | Buffer;
+  /** Default 0o644. */
+  readonly mode?: number;
+}
+
+export async function tar(files: readonly TarFile[]): Promise<Buffer> {
+  const archive = pack();
+  for (const { name, content, mode = 0o644 } of files) archive.entry({ name, mode, mtime: new Date(0) }, content);
+  archive.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of archive) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+export const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex');
+
+export interface SmallImage {
+  /** Absolute; the image's `/program`. */
+  readonly program: string;
+  readonly references: readonly string[];
+  /** `amd64`, `arm64`. */
+  readonly architecture: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly mode?: number;
+}
+
+/** Writes a docker-archive to `file` and returns the record that describes it. */
+export async function writeSmallImage(file: string, image: SmallImage): Promise<ImageRecord> {
+  const layer = await tar([{ name: 'program', content: await readFile(image.program), mode: image.mode ?? 0o755 }]);
+  const config = JSON.stringify({
+    architecture: image.architecture,
+    os: 'linux',
+    created: '1970-01-01T00:00:00Z',
+    config: { Entrypoint: ['/program'], Labels: image.labels ?? {} },
+    rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },
+    history: [{ created: '1970-01-01T00:00:00Z', created_by: 'COPY program /program' }],
+  });
+  const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: image.references, Layers: ['layer.tar'] }];
+  await writeFile(
+    file,
+    await tar([
+      { name: 'manifest.json', content: JSON.stringify(manifest) },
+      { name: `${sha256(config)}.json`, content: config },
+      { name: 'layer.tar', content: layer },
+    ]),
+  );
+  const platform = {
+    platform: `linux/${image.architecture}`,
+    imageId: `sha256:${sha256(config)}`,
+    manifestDigest: `sha256:${sha256(`manifest of ${config}`)}`,
+    sizeBytes: layer.length + config.length,
+    layers: [{ diffId: `sha256:${sha256(layer)}`, digest: `sha256:${sha256(layer)}`, sizeBytes: layer.length }],
+  };
+  return { references: image.references, platforms: [platform] };
+}

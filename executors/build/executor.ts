@@ -1,0 +1,141 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+import { SlimGoError } from '../../errors';
+import {
+  type BuildOutcome,
+  binaryName,
+  enclosingModule,
+  goBuild,
+  importPath,
+  mainPackages,
+  type ResolvedBuild,
+} from '../../go/build';
+import { scanGoFile } from '../../go/scan';
+import { formatPlatform, hostContainerPlatform, hostPlatform, parsePlatform } from '../../platform';
+import { formatDuration, formatSize, runExecutor } from '../report';
+import type { BuildOptions } from './schema';
+
+/** Options after Nx has filled in the defaults of schema.json. */
+type Options = BuildOptions & Required<Omit<BuildOptions, 'main' | 'platforms'>>;
+
+/** `slim-go:build`: one binary for each platform, or the reason why there is none. */
+export default async function build(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
+  return runExecutor(async (signal) => {
+    const builds = await resolveBuilds(options, context, signal);
+    const onOutput = (chunk: Buffer, stream: 'stdout' | 'stderr'): void => {
+      process[stream].write(chunk);
+    };
+    const outcomes = await goBuild(builds, { signal, onOutput });
+    for (const outcome of outcomes) if (!outcome.error) process.stdout.write(`${describe(outcome, context.root)}\n`);
+    const failed = outcomes.find(({ error }) => error);
+    if (failed?.error) throw failed.error;
+    return { success: true };
+  });
+}
+
+function describe({ build, sizeBytes, durationMs }: BuildOutcome, root: string): string {
+  const file = relative(root, build.outputFile);
+  return `${file}  ${formatPlatform(build.platform)}  ${formatSize(sizeBytes)}  ${formatDuration(durationMs)}`;
+}
+
+/**
+ * One resolved build for each platform that the options ask for.
+ * @throws OPTION_INVALID, PLATFORM_INVALID, GO_FILE_INVALID
+ */
+export async function resolveBuilds(
+  options: Options,
+  context: ExecutorContext,
+  signal?: AbortSignal,
+): Promise<ResolvedBuild[]> {
+  const project = context.projectsConfigurations.projects[context.projectName ?? ''];
+  if (project === undefined) throw new SlimGoError('OPTION_INVALID', `There is no project "${context.projectName}".`);
+  const projectDir = join(context.root, project.root);
+  // Nx replaces the token in a target's options, but not in a schema's default.
+  const absolute = (path: string): string => resolve(context.root, path.replaceAll('{projectRoot}', project.root));
+
+  const images = Object.values(project.targets ?? {}).filter(({ executor }) => executor === 'slim-go:image');
+  const dockerfiles = [...images.map(({ options: image }) => image?.dockerfile), join(project.root, 'Dockerfile')]
+    .filter((path): path is string => typeof path === 'string')
+    .map(absolute);
+  const dockerfile = dockerfiles.find((path) => existsSync(path));
+
+  const main = options.main === undefined ? await onlyMain(projectDir, signal) : givenMain(options.main, absolute);
+  const module = enclosingModule(main);
+  const name = binaryName(importPath(module, main));
+  const fromScratch = dockerfile !== undefined && endsFromScratch(readFileSync(dockerfile, 'utf8'));
+  const platforms =
+    options.platforms === undefined || options.platforms.length === 0
+      ? [dockerfile === undefined ? hostPlatform() : hostContainerPlatform()]
+      : options.platforms.map(parsePlatform);
+  const unique = [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
+
+  return unique.map((platform) => ({
+    main,
+    moduleDir: module.dir,
+    outputFile: join(
+      absolute(options.outputPath),
+      ...formatPlatform(platform).split('/'),
+      `${name}${platform.os === 'windows' ? '.exe' : platform.architecture === 'wasm' ? '.wasm' : ''}`,
+    ),
+    platform,
+    ldflags: [options.ldflags].flat().join(' '),
+    tags: options.buildTags,
+    trimpath: options.trimpath,
+    strip: options.strip,
+    race: options.race,
+    cgo: options.cgo,
+    vcs: options.vcs,
+    env: options.env,
+    args: options.args,
+    // The race detector is for this machine; what it builds is no image to ship.
+    mustBeStatic: platform.os === 'linux' && fromScratch && !options.race,
+  }));
+}
+
+function givenMain(main: string, absolute: (path: string) => string): string {
+  const path = absolute(main);
+  const inProject = absolute(`{projectRoot}/${main}`);
+  if (existsSync(path)) return statSync(path).isDirectory() ? path : dirname(path);
+  throw new SlimGoError('OPTION_INVALID', `main: there is no ${path}.`, {
+    hint: existsSync(inProject)
+      ? `Paths start at the workspace root: write "{projectRoot}/${main}".`
+      : 'Name the folder of a main package, relative to the workspace root.',
+  });
+}
+
+/** The project's own folder where it holds a main package, otherwise the one main package below it. */
+async function onlyMain(projectDir: string, signal: AbortSignal | undefined): Promise<string> {
+  if (readdirSync(projectDir).some((name) => isMainFile(join(projectDir, name)))) return projectDir;
+  const mains = await mainPackages(projectDir, signal);
+  const [first, ...others] = mains;
+  if (first !== undefined && others.length === 0) return join(projectDir, relative(projectDir, first));
+  throw new SlimGoError(
+    'OPTION_INVALID',
+    first === undefined
+      ? `${projectDir} and the folders below hold no main package.`
+      : `${projectDir} holds ${mains.length} main packages: ${mains.map((folder) => relative(projectDir, folder)).join(', ')}.`,
+    { hint: `Say which one with the option main, for example "{projectRoot}/cmd/${basename(projectDir)}".` },
+  );
+}
+
+/** True for a Go file of package main. One that can't be read is left to the compiler, which tells it better. */
+function isMainFile(file: string): boolean {
+  if (!file.endsWith('.go') || file.endsWith('_test.go')) return false;
+  try {
+    return scanGoFile(readFileSync(file), file).packageName === 'main';
+  } catch {
+    return true;
+  }
+}
+
+/** True when the last stage of a Dockerfile starts from nothing, directly or through stages that do. */
+function endsFromScratch(dockerfile: string): boolean {
+  const bases = new Map<string, string>();
+  let last = '';
+  for (const [, base = '', stage] of dockerfile.matchAll(/^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?/gim)) {
+    last = bases.get(base.toLowerCase()) ?? base;
+    if (stage) bases.set(stage.toLowerCase(), last);
+  }
+  return last.toLowerCase() === 'scratch';
+}

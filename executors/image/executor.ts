@@ -1,0 +1,201 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+import { SlimGoError } from '../../errors';
+import { writeArchive } from '../../image/archive';
+import { type BuildContext, openContext } from '../../image/context';
+import { type DockerfilePlan, planDockerfile } from '../../image/dockerfile/plan';
+import { buildEmbedded } from '../../image/embedded';
+import type { Image } from '../../image/image';
+import type { ImageRecord } from '../../image/record';
+import { writeRecord } from '../../image/record-file';
+import { parseReference, repositoryFromName } from '../../image/reference';
+import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } from '../../platform';
+import { currentProject, imageFiles } from '../project';
+import { repositoryOf, tagReferences } from '../references';
+import { formatDuration, formatSize, runExecutor } from '../report';
+import { buildInDocker } from './docker';
+import { entrypointBytes } from './entrypoint';
+import { imageLabels } from './labels';
+import type { ImageOptions } from './schema';
+
+type Options = ImageOptions & Required<Pick<ImageOptions, 'engine' | 'buildArgs' | 'labels' | 'revision' | 'progress'>>;
+
+/** What the image is made of, with every path absolute. */
+export interface ResolvedImage {
+  readonly dockerfile: string;
+  /** How messages name the Dockerfile: relative to the workspace. */
+  readonly dockerfileName: string;
+  readonly text: string;
+  readonly context: BuildContext;
+  readonly engine: 'auto' | 'embedded' | 'docker';
+  readonly platforms: readonly Platform[];
+  readonly references: readonly string[];
+  readonly buildArgs: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly target: string | undefined;
+  readonly quiet: boolean;
+  readonly createdSeconds: number;
+  readonly archive: string;
+  readonly record: string;
+}
+
+/** Builds the image that the Dockerfile describes into image.tar and image.json. */
+export default function image(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
+  return runExecutor(async (signal) => {
+    const clock = new Clock();
+    const resolved = resolveImage(options, context);
+    const plans = planPlatforms(resolved);
+    clock.lap('read');
+    mkdirSync(join(resolved.archive, '..'), { recursive: true });
+    // Beside the outputs, so that what an engine built is on the disk where it is going to be; never left there.
+    const scratch = mkdtempSync(join(resolved.archive, '..', '.build-'));
+    try {
+      const engine = plans.some(({ unsupported }) => unsupported.length > 0) ? 'docker' : resolved.engine;
+      const images =
+        engine === 'docker'
+          ? await buildWithEngine(resolved, plans, scratch, signal)
+          : await Promise.all(plans.map(({ platform }) => buildEmbedded({ ...resolved, context: resolved.context.root, platform } as never)));
+      clock.lap(engine === 'docker' ? 'docker build' : 'assemble');
+      const record = await writeArchive({
+        images,
+        references: resolved.references,
+        file: resolved.archive,
+        hostPlatform: hostContainerPlatform(),
+        createdSeconds: resolved.createdSeconds,
+        signal,
+      });
+      await writeRecord(resolved.record, record, signal);
+      clock.lap('write');
+      report(record, images, relative(context.root, resolved.archive), clock);
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+    return { success: true };
+  });
+}
+
+/** @throws DOCKERFILE_MISSING, CONTEXT_INVALID, PLATFORM_INVALID, REFERENCE_INVALID, OPTION_INVALID */
+export function resolveImage(options: Options, context: ExecutorContext): ResolvedImage {
+  const project = currentProject(context);
+  const dockerfile = resolve(context.root, options.dockerfile ?? join(project.root, 'Dockerfile'));
+  const dockerfileName = relative(context.root, dockerfile);
+  const text = readDockerfile(dockerfile, dockerfileName);
+  const folder = resolve(context.root, options.context ?? project.root);
+  const outside = relative(context.root, folder);
+  if (outside === '..' || outside.startsWith(`..${join('/')}`) || resolve(outside) === outside) {
+    throw new SlimGoError('CONTEXT_INVALID', `The build context "${options.context}" lies outside of the workspace.`, {
+      hint: 'Its files would be no part of the cache key. Name a folder in the workspace; "." is its root.',
+    });
+  }
+  const reference = options.reference ?? repositoryFromName(project.name);
+  const hasTag = parseReference(reference).tag !== 'latest' || reference.endsWith(':latest');
+  const repository = repositoryOf(reference);
+  const tags = options.tags ?? (hasTag ? [] : ['latest']);
+  const platforms = options.platforms?.length ? options.platforms.map(parsePlatform) : [hostContainerPlatform()];
+  return {
+    dockerfile,
+    dockerfileName,
+    text,
+    context: openContext(folder, dockerfile),
+    engine: options.engine,
+    platforms: [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()],
+    references: [...new Set([...(hasTag ? tagReferences('', [reference]) : []), ...tagReferences(repository, tags)])],
+    buildArgs: options.buildArgs,
+    labels: {
+      ...imageLabels({ title: project.name, folder: context.root, revision: options.revision }),
+      ...options.labels,
+    },
+    target: options.target,
+    quiet: options.progress === 'quiet',
+    createdSeconds: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
+    ...imageFiles(project),
+  };
+}
+
+function readDockerfile(dockerfile: string, name: string): string {
+  try {
+    return readFileSync(dockerfile, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new SlimGoError(
+      'DOCKERFILE_MISSING',
+      `${name}: ${code === 'ENOENT' ? 'there is no such Dockerfile' : code}.`,
+      {
+        hint: 'Write one, or name yours in the option "dockerfile" of the image target. A Go binary needs four lines:\n\n  FROM scratch\n  ARG TARGETPLATFORM\n  COPY dist/${TARGETPLATFORM}/hello /hello\n  ENTRYPOINT ["/hello"]',
+        cause: error,
+      },
+    );
+  }
+}
+
+/**
+ * Seconds since 1970 for every time in the image.
+ * https://reproducible-builds.org/specs/source-date-epoch/
+ * @throws OPTION_INVALID
+ */
+function sourceDateEpoch(text: string | undefined): number {
+  if (text === undefined || text === '') return 0;
+  if (/^\d{1,11}$/.test(text)) return Number(text);
+  throw new SlimGoError('OPTION_INVALID', `SOURCE_DATE_EPOCH "${text}" is no number of seconds since 1970.`, {
+    hint: 'Unset it, or set it to for example `git log -1 --format=%ct`.',
+  });
+}
+
+/**
+ * What each platform's image takes.
+ * @throws DOCKERFILE_INVALID; DOCKERFILE_NEEDS_ENGINE where the embedded engine was asked for and can't do it
+ */
+function planPlatforms(resolved: ResolvedImage): readonly DockerfilePlan[] {
+  const { text, dockerfileName: file, buildArgs, labels, target } = resolved;
+  const plans = resolved.platforms.map((platform) =>
+    planDockerfile({ text, file, platform, buildArgs, labels, ...(target === undefined ? {} : { target }) }),
+  );
+  const [unsupported] = plans.flatMap((plan) => plan.unsupported);
+  if (unsupported && resolved.engine === 'embedded') {
+    throw new SlimGoError('DOCKERFILE_NEEDS_ENGINE', `${file}:${unsupported.line}: ${unsupported.reason}`, {
+      hint: 'Set the option "engine" to "auto" or "docker", or move this step before the build.',
+    });
+  }
+  return plans;
+}
+
+async function buildWithEngine(
+  resolved: ResolvedImage,
+  plans: readonly DockerfilePlan[],
+  scratch: string,
+  signal: AbortSignal,
+): Promise<readonly Image[]> {
+  const images: Image[] = [];
+  for (const plan of plans) {
+    const folder = join(scratch, String(images.length));
+    mkdirSync(folder);
+    images.push(await buildInDocker(resolved, plan, folder, signal));
+  }
+  return images;
+}
+
+function report(record: ImageRecord, images: readonly Image[], archive: string, clock: Clock): void {
+  for (const [index, { platform, sizeBytes, imageId }] of record.platforms.entries()) {
+    const binaryBytes = entrypointBytes(images[index]!);
+    const binary = binaryBytes === undefined ? '' : ` (binary ${formatSize(binaryBytes)})`;
+    console.log(`${record.references.join(', ')}  ${platform}  ${formatSize(sizeBytes)}${binary}  ${imageId}`);
+  }
+  console.log(`${archive}  ${clock}`);
+}
+
+/** How long each step took. */
+class Clock {
+  private last = performance.now();
+  private readonly laps: string[] = [];
+
+  lap(step: string): void {
+    const now = performance.now();
+    this.laps.push(`${step} ${formatDuration(now - this.last)}`);
+    this.last = now;
+  }
+
+  toString(): string {
+    return this.laps.join(', ');
+  }
+}

@@ -1,0 +1,39 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { imageLabels, webAddress } from './labels';
+
+describe('webAddress', () => {
+  it.each([
+    ['git@github.com:acme/mono.git', 'https://github.com/acme/mono'],
+    ['ssh://git@github.com:22/acme/mono.git', 'https://github.com/acme/mono'],
+    ['https://user:secret@github.com/acme/mono', 'https://github.com/acme/mono'],
+    ['https://git.example.com:8443/acme/mono.git/', 'https://git.example.com:8443/acme/mono'],
+    ['git://example.com/mono.git', 'https://example.com/mono'],
+    ['../elsewhere', undefined],
+    ['/srv/git/mono.git', undefined],
+    ['C:\\git\\mono', undefined],
+  ])('makes of %s %s', (remote, expected) => {
+    expect(webAddress(remote)).toBe(expected);
+  });
+});
+
+describe('imageLabels', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'slim-go-labels-'));
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('tells the revision only where asked for, and the source only where there is a remote', () => {
+    git('init', '-q');
+    git('-c', 'user.name=t', '-c', 'user.email=t@example.com', 'commit', '-q', '--allow-empty', '-m', 'one');
+    const title = { 'org.opencontainers.image.title': 'hello' };
+    expect(imageLabels({ title: 'hello', folder, revision: false })).toEqual(title);
+    git('remote', 'add', 'origin', 'git@example.com:acme/mono.git');
+    expect(imageLabels({ title: 'hello', folder, revision: true })).toEqual({
+      ...title,
+      'org.opencontainers.image.source': 'https://example.com/acme/mono',
+      'org.opencontainers.image.revision': git('rev-parse', 'HEAD'),
+    });
+  });
+});

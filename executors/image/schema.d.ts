@@ -1,0 +1,55 @@
+/* Generated from schema.json by `npm run generate`. */
+
+/**
+ * Builds the image that the Dockerfile describes into dist/image/image.tar, with image.json beside it. Cached.
+ */
+export interface ImageOptions {
+  /**
+   * The Dockerfile, relative to the workspace root. Default: `Dockerfile` in the project's folder.
+   */
+  dockerfile?: string;
+  /**
+   * The build context, relative to the workspace root (`.` is the workspace root itself). Default: the project's folder.
+   */
+  context?: string;
+  /**
+   * Who executes the Dockerfile: `embedded` (in this process, no daemon, no RUN), `docker` (a container engine), `auto` (`embedded` wherever it can do exactly as Docker does, otherwise `docker`).
+   */
+  engine?: 'auto' | 'embedded' | 'docker';
+  /**
+   * Platforms of the image. Default: linux on this machine's architecture. The plugin sets those that `build` compiles for.
+   */
+  platforms?: string[];
+  /**
+   * The image's repository, with registry if it has one. Default: the project's name.
+   */
+  reference?: string;
+  /**
+   * Tags of the image, or whole references. Default: `latest`, unless `reference` has a tag.
+   */
+  tags?: string[];
+  /**
+   * Values for the Dockerfile's ARGs.
+   */
+  buildArgs?: {
+    [k: string]: string;
+  };
+  /**
+   * Labels to add. `org.opencontainers.image.title` and, from the git remote, `source` are set unless named here or in the Dockerfile.
+   */
+  labels?: {
+    [k: string]: string;
+  };
+  /**
+   * Adds the label `org.opencontainers.image.revision` (the git commit). The `release` configuration sets it; otherwise every commit would make another image.
+   */
+  revision?: boolean;
+  /**
+   * The stage to build. Default: the last.
+   */
+  target?: string;
+  /**
+   * How much a container engine's build shows: `plain` and `auto` every step and its output, `quiet` only a failing one's.
+   */
+  progress?: 'auto' | 'plain' | 'quiet';
+}

@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+
+/** The project that a target runs for. */
+export interface CurrentProject {
+  readonly name: string;
+  /** Relative to the workspace root, as Nx writes it: `apps/hello`, `.`. */
+  readonly root: string;
+  /** Absolute. */
+  readonly folder: string;
+}
+
+export function currentProject(context: ExecutorContext): CurrentProject {
+  const name = context.projectName ?? '';
+  const root = context.projectsConfigurations.projects[name]?.root ?? '.';
+  return { name, root, folder: join(context.root, root) };
+}
+
+/** Where `image` writes, and `docker-build` and `docker-run` read. */
+export function imageFiles(project: CurrentProject): { readonly archive: string; readonly record: string } {
+  const folder = join(project.folder, 'dist', 'image');
+  return { archive: join(folder, 'image.tar'), record: join(folder, 'image.json') };
+}

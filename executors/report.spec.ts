@@ -1,0 +1,54 @@
+import { SlimGoError } from '../errors';
+import { formatDuration, formatSize, runExecutor } from './report';
+
+describe('runExecutor', () => {
+  it('prints message and indented hint, and is no success', async () => {
+    let text = '';
+    const spy = jest.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
+      text += chunk;
+      return true;
+    });
+    const result = await runExecutor(async () => {
+      throw new SlimGoError('OPTION_INVALID', 'It is wrong.', { hint: 'Do this\nor that.' });
+    }).finally(() => spy.mockRestore());
+    expect(result).toEqual({ success: false });
+    expect(text).toBe('It is wrong.\n  Do this\n  or that.\n');
+  });
+
+  it('lets a bug crash with its stack', async () => {
+    const bug = new TypeError('x is undefined');
+    await expect(runExecutor(() => Promise.reject(bug))).rejects.toBe(bug);
+  });
+
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'calls work that %s interrupted no success, whatever it returns',
+    async (name) => {
+      const result = await runExecutor(async (signal) => {
+        process.emit(name, name);
+        return { success: signal.aborted };
+      });
+      expect(result).toEqual({ success: false });
+      expect(process.listenerCount(name)).toBe(0);
+    },
+  );
+});
+
+it.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1 kB'],
+  [1_385_000, '1.39 MB'],
+  [999_950, '1 MB'],
+  [12_345_678_901, '12.3 GB'],
+])('writes the size %d as %s', (bytes, text) => {
+  expect(formatSize(bytes)).toBe(text);
+});
+
+it.each([
+  [86.6, '87 ms'],
+  [999.9, '1.0 s'],
+  [59_970, '1 min 0 s'],
+  [125_000, '2 min 5 s'],
+])('writes the duration %d as %s', (ms, text) => {
+  expect(formatDuration(ms)).toBe(text);
+});

@@ -1,0 +1,68 @@
+import { styleText } from 'node:util';
+import { SlimGoError } from '../errors';
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * The outermost call of every executor. Runs `work`; a `SlimGoError` is printed for people and becomes
+ * `{ success: false }`, anything else is a bug and passes with its stack.
+ *
+ * `signal` fires at the first SIGINT, SIGTERM or SIGHUP, so that `work` can stop its processes and remove what is half
+ * written; work that was interrupted is never a success. A second signal has its usual effect: the process dies.
+ */
+export async function runExecutor<Result extends { readonly success: boolean }>(
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result | { success: false }> {
+  const controller = new AbortController();
+  const interrupt = (name: NodeJS.Signals): void => {
+    stopListening();
+    controller.abort(new SlimGoError('ABORTED', `Interrupted by ${name}.`));
+  };
+  const stopListening = (): void => {
+    for (const name of signals) process.removeListener(name, interrupt);
+  };
+  for (const name of signals) process.on(name, interrupt);
+  try {
+    const result = await work(controller.signal);
+    return controller.signal.aborted ? { success: false } : result;
+  } catch (error) {
+    if (controller.signal.aborted && (error as Error).name === 'AbortError') {
+      reportError(controller.signal.reason as SlimGoError);
+    } else if (error instanceof SlimGoError) {
+      reportError(error);
+    } else {
+      throw error;
+    }
+    return { success: false };
+  } finally {
+    stopListening();
+  }
+}
+
+/** Prints the message, and under it the indented hint, to standard error. In colour on a terminal, unless NO_COLOR is set. */
+export function reportError({ message, hint }: SlimGoError): void {
+  process.stderr.write(`${colour('red', message)}\n`);
+  if (hint !== undefined) process.stderr.write(`${hint.replace(/^/gm, '  ')}\n`);
+}
+
+function colour(name: 'red', text: string): string {
+  return process.stderr.isTTY && !process.env.NO_COLOR ? styleText(name, text) : text;
+}
+
+/** `1.39 MB`, `412 kB`: decimal units, as `docker images` prints them. */
+export function formatSize(sizeBytes: number): string {
+  if (sizeBytes < 1000) return `${sizeBytes} B`;
+  const units = ['kB', 'MB', 'GB', 'TB'];
+  let value = sizeBytes / 1000;
+  let unit = 0;
+  for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+  return `${Number(value.toPrecision(3))} ${units[unit]}`;
+}
+
+/** `87 ms`, `1.4 s`, `2 min 5 s`. */
+export function formatDuration(durationMs: number): string {
+  if (durationMs < 999.5) return `${Math.round(durationMs)} ms`;
+  if (durationMs < 59_950) return `${(durationMs / 1000).toFixed(1)} s`;
+  const seconds = Math.round(durationMs / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

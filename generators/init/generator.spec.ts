@@ -1,0 +1,88 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readJson, type Tree, updateJson, writeJson } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import init from './generator';
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+function workspace(): Tree {
+  const tree = createTreeWithEmptyWorkspace();
+  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-init-'));
+  folders.push(tree.root);
+  return tree;
+}
+
+const minor = spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' }).stdout.match(/go1\.(\d+)/)?.[1];
+
+function snapshot(tree: Tree): Record<string, string> {
+  return Object.fromEntries(tree.listChanges().map(({ path, content }) => [path, content?.toString() ?? '']));
+}
+
+describe('init', () => {
+  it('registers the plugin, ignores dist, adds the package and makes the root module', async () => {
+    const tree = workspace();
+    tree.write('.gitignore', 'node_modules');
+    await init(tree, { skipFormat: true });
+    expect(readJson(tree, 'nx.json').plugins).toEqual(['slim-go']);
+    expect(tree.read('.gitignore', 'utf8')).toBe('node_modules\ndist\n');
+    expect(readJson(tree, 'package.json').devDependencies['slim-go']).toMatch(/^\d+\.\d+\.\d+/);
+    expect(tree.read('go.mod', 'utf8')).toBe(`module example.com/proj\n\ngo 1.${minor}.0\n`);
+    expect(tree.exists('go.work')).toBe(false);
+  });
+
+  it('changes nothing the second time, in both layouts', async () => {
+    for (const layout of ['module', 'workspace'] as const) {
+      const tree = workspace();
+      await init(tree, { layout, skipFormat: true });
+      const first = snapshot(tree);
+      await init(tree, { layout, skipFormat: true });
+      expect(snapshot(tree)).toEqual(first);
+    }
+  });
+
+  it('keeps a plugin entry with options, a version, an ignored dist and Go that is there', async () => {
+    const tree = workspace();
+    writeJson(tree, 'nx.json', { plugins: [{ plugin: 'slim-go', options: { buildTargetName: 'compile' } }] });
+    updateJson(tree, 'package.json', (json) => ({ ...json, dependencies: { 'slim-go': 'file:slim-go.tgz' } }));
+    tree.write('.gitignore', '/tmp\r\ndist/\r\n');
+    tree.write('services/api/go.mod', 'module example.com/api\n');
+    const before = snapshot(tree);
+    await init(tree, { skipFormat: true });
+    expect(snapshot(tree)).toEqual(before);
+  });
+
+  it('makes a go.work that names the modules that are there, and that go takes', async () => {
+    const tree = workspace();
+    tree.write('b/go.mod', 'module example.com/b\n');
+    tree.write('a/go.mod', 'module example.com/a\n');
+    tree.write('a/testdata/x/go.mod', 'module example.com/x\n');
+    await init(tree, { layout: 'workspace', skipFormat: true });
+    expect(tree.read('go.work', 'utf8')).toBe(`go 1.${minor}.0\n\nuse (\n\t./a\n\t./b\n)\n`);
+    expect(tree.exists('go.mod')).toBe(false);
+  });
+
+  it('takes the module path from the git remote and the folder in the repository', async () => {
+    const tree = workspace();
+    const git = (...args: string[]) => expect(spawnSync('git', args, { cwd: tree.root }).status).toBe(0);
+    git('init', '-q');
+    git('remote', 'add', 'origin', 'git@github.com:acme/shop.git');
+    await init(tree, { skipFormat: true });
+    expect(tree.read('go.mod', 'utf8')).toContain('module github.com/acme/shop\n');
+  });
+
+  it('takes the module path that it is given, and refuses one of the standard library', async () => {
+    const tree = workspace();
+    await expect(init(tree, { module: 'fmt' })).rejects.toThrow(
+      '"fmt" can\'t be a module path: "fmt" is part of the standard library.\n  Take the address',
+    );
+    await init(tree, { module: 'github.com/acme/other', skipPackageJson: true, skipFormat: true });
+    expect(tree.read('go.mod', 'utf8')).toContain('module github.com/acme/other\n');
+    expect(readJson(tree, 'package.json').devDependencies['slim-go']).toBeUndefined();
+  });
+});

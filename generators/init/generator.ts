@@ -1,0 +1,116 @@
+import { spawnSync } from 'node:child_process';
+import { basename } from 'node:path';
+import {
+  addDependenciesToPackageJson,
+  formatFiles,
+  type GeneratorCallback,
+  logger,
+  readJson,
+  readNxJson,
+  type Tree,
+  updateNxJson,
+  visitNotIgnoredFiles,
+} from '@nx/devkit';
+import { SlimGoError } from '../../errors';
+import { goVersion } from '../../go/toolchain';
+import { checkModulePath, exampleModule, moduleOfRemote } from '../module-path';
+import { runGenerator } from '../report';
+import type { InitOptions } from './schema';
+
+/** The `go` line of a new go.mod where no Go is installed that could be asked. */
+const fallbackGoVersion = '1.25.0';
+
+/**
+ * `slim-go:init`: registers the plugin in nx.json, adds slim-go to package.json, has git ignore `dist`, and makes the
+ * root go.mod or go.work of a workspace that has no Go yet. Running it again changes nothing.
+ * @throws NAME_INVALID for a module path that Go can't take
+ */
+export default function init(tree: Tree, options: InitOptions): Promise<GeneratorCallback> {
+  return runGenerator(() => initWorkspace(tree, options));
+}
+
+/** What `init` does, for a generator that reports its errors itself. */
+export async function initWorkspace(tree: Tree, options: InitOptions): Promise<GeneratorCallback> {
+  if (options.module !== undefined) checkModulePath(options.module);
+  registerPlugin(tree);
+  ignoreDist(tree);
+  await addGo(tree, options);
+  const install = options.skipPackageJson ? () => undefined : addPackage(tree, options.keepExistingVersions ?? true);
+  if (!options.skipFormat) await formatFiles(tree);
+  return install;
+}
+
+function registerPlugin(tree: Tree): void {
+  const nxJson = readNxJson(tree) ?? {};
+  const plugins = nxJson.plugins ?? [];
+  if (plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === 'slim-go')) return;
+  updateNxJson(tree, { ...nxJson, plugins: [...plugins, 'slim-go'] });
+}
+
+function ignoreDist(tree: Tree): void {
+  const text = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
+  if (text.split(/\r?\n/).some((line) => /^(\*\*\/)?dist\/?$/.test(line.trim()))) return;
+  const newline = text.includes('\r\n') ? '\r\n' : '\n';
+  tree.write('.gitignore', `${text}${text === '' || text.endsWith('\n') ? '' : newline}dist${newline}`);
+}
+
+async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void> {
+  const modules = findModules(tree);
+  if (layout === 'workspace') {
+    if (tree.exists('go.work')) return;
+    const uses = modules.map((dir) => (dir === '.' ? '\t.' : `\t./${dir}`));
+    const list = uses.length === 0 ? '' : `\nuse (\n${uses.join('\n')}\n)\n`;
+    tree.write('go.work', `go ${await languageVersion(tree)}\n${list}`);
+  } else if (modules.length === 0 && !tree.exists('go.work')) {
+    tree.write('go.mod', `module ${module ?? (await defaultModule(tree))}\n\ngo ${await languageVersion(tree)}\n`);
+  }
+}
+
+/** Folders with a go.mod, `/`-separated, the root being `.`; without those that Go itself passes by. */
+export function findModules(tree: Tree): string[] {
+  const found: string[] = [];
+  visitNotIgnoredFiles(tree, '.', (file) => {
+    const folders = file.split(/[\\/]/);
+    if (folders.pop() !== 'go.mod') return;
+    if (folders.some((name) => /^(vendor|testdata|node_modules|_.*|\..+)$/.test(name))) return;
+    found.push(folders.join('/') || '.');
+  });
+  return found.sort();
+}
+
+/**
+ * The `go` line for a new module: the installed Go's minor version with patch 0, so that a colleague with an older patch
+ * release can build it.
+ */
+export async function languageVersion(tree: Tree): Promise<string> {
+  try {
+    const [, minor = ''] = /^1\.(\d+)/.exec(await goVersion({ cwd: tree.root })) ?? [];
+    // Versions of three parts are understood since Go 1.21.
+    return minor === '' ? fallbackGoVersion : Number(minor) >= 21 ? `1.${minor}.0` : `1.${minor}`;
+  } catch (error) {
+    if (!(error instanceof SlimGoError)) throw error;
+    logger.warn(`${error.message} The new Go files say "go ${fallbackGoVersion}". ${error.hint ?? ''}`);
+    return fallbackGoVersion;
+  }
+}
+
+/** The module path of the workspace root: that of the git remote `origin`, otherwise `example.com/<workspace>`. */
+export async function defaultModule(tree: Tree): Promise<string> {
+  const git = (...args: string[]): string =>
+    spawnSync('git', args, { cwd: tree.root, encoding: 'utf8', windowsHide: true }).stdout?.trim() ?? '';
+  const remote = moduleOfRemote(git('config', '--get', 'remote.origin.url'));
+  if (remote !== undefined) {
+    // The workspace may be a folder of the repository.
+    return [remote, ...git('rev-parse', '--show-prefix').split('/')].filter(Boolean).join('/');
+  }
+  const name = tree.exists('package.json') ? readJson<{ name?: string }>(tree, 'package.json').name : undefined;
+  // create-nx-workspace calls the root package @<workspace>/source.
+  return exampleModule(name?.replace(/^@([^/]+)\/source$/, '$1') ?? basename(tree.root));
+}
+
+function addPackage(tree: Tree, keepExistingVersions: boolean): GeneratorCallback {
+  // Nx may be installed without a package.json (`.nx/installation`).
+  if (!tree.exists('package.json')) return () => undefined;
+  const { version } = require('slim-go/package.json') as { version: string };
+  return addDependenciesToPackageJson(tree, {}, { 'slim-go': version }, undefined, keepExistingVersions);
+}

@@ -1,0 +1,147 @@
+import type { Platform } from '../platform';
+import { type BuildContext, linesMatch, nameMatches } from './constraint';
+import { type GoFile, type GoTree, inFolder, type Module, minorVersion, type Package } from './packages';
+
+/** What is built, as far as it decides which files take part. */
+export interface ClosureRequest {
+  /** Folders of the packages that are named to the go command; all of one module. */
+  readonly dirs: readonly string[];
+  readonly module: Module;
+  readonly platforms: readonly Platform[];
+  /** CGO_ENABLED; undefined where the environment decides, which takes both into account. */
+  readonly cgo: boolean | undefined;
+  readonly tags: readonly string[];
+  /** With the tests of `dirs` (not of what they import). */
+  readonly tests: boolean;
+}
+
+/** Everything of the repository that a build can depend on. Folders and files are as in `SourceTree`. */
+export interface Closure {
+  /** Folders whose Go, C and assembly files take part; with those that are imported and don't exist. Sorted. */
+  readonly dirs: readonly string[];
+  /** Folders that hold a file which could not be read: everything in them takes part. */
+  readonly brokenDirs: readonly string[];
+  readonly embeds: readonly { readonly dir: string; readonly pattern: string }[];
+  /** go.mod, go.sum, go.work, go.work.sum, vendor/modules.txt; also such as don't exist, for they may appear. Sorted. */
+  readonly moduleFiles: readonly string[];
+  /** Import paths of packages outside the repository and the standard library. Sorted. */
+  readonly external: readonly string[];
+}
+
+/** One import between two folders of the repository. */
+export interface Edge {
+  readonly sourceFile: string;
+  readonly targetDir: string;
+}
+
+/** The packages that `request.dirs` are made of, and what they embed. Equal to `go list -deps`, for all platforms together. */
+export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
+  const context = tree.context(request.module);
+  const builds = buildContexts(request);
+  const seen = new Set(request.dirs);
+  const queue = [...seen];
+  const broken = new Set<string>();
+  const external = new Set<string>();
+  const modules = new Set<Module>([request.module]);
+  const embeds = new Map<string, { dir: string; pattern: string }>();
+  for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
+    const found = tree.package(dir);
+    const withTests = request.tests && request.dirs.includes(dir);
+    for (const file of found?.files ?? []) {
+      if (file.isTest && !withTests) continue;
+      if (!file.header) {
+        broken.add(dir);
+        continue;
+      }
+      if (!takesPart(file, dir, builds, tree)) continue;
+      for (const { pattern } of file.header.embeds) embeds.set(`${dir}\0${pattern}`, { dir, pattern });
+      for (const { path } of file.header.imports) {
+        const target = tree.resolve(path, context);
+        if (target.kind === 'external') external.add(path);
+        if (target.kind !== 'local' && target.kind !== 'missing') continue;
+        if (target.kind === 'local' && target.module) modules.add(target.module);
+        if (seen.has(target.dir)) continue;
+        seen.add(target.dir);
+        queue.push(target.dir);
+      }
+    }
+  }
+  const files = new Set(['go.work']);
+  // What third-party code is compiled is decided by every module that takes part in choosing versions.
+  if (external.size > 0 || context.vendorDir !== undefined) {
+    for (const module of tree.versionModules(context)) modules.add(module);
+    files.add('go.work.sum');
+    if (context.workDir !== undefined) files.add(inFolder(context.workDir, 'go.work.sum'));
+  }
+  for (const { dir } of modules) files.add(inFolder(dir, 'go.mod')).add(inFolder(dir, 'go.sum'));
+  if (context.workDir !== undefined) files.add(inFolder(context.workDir, 'go.work'));
+  files.add(inFolder(inFolder(context.workDir ?? request.module.dir, 'vendor'), 'modules.txt'));
+  return {
+    dirs: [...seen].sort(),
+    brokenDirs: [...broken].sort(),
+    embeds: [...embeds.values()].sort((a, b) => (a.dir + a.pattern < b.dir + b.pattern ? -1 : 1)),
+    moduleFiles: [...files].sort(),
+    external: [...external].sort(),
+  };
+}
+
+/** Every import of one folder of the repository by a package in another, tests and all platforms included. */
+export function edgesOf(tree: GoTree, found: Package, module: Module): Edge[] {
+  const context = tree.context(module);
+  return found.files.flatMap((file) =>
+    (file.header?.imports ?? []).flatMap(({ path }) => {
+      const target = tree.resolve(path, context);
+      return target.kind === 'local' ? [{ sourceFile: inFolder(found.dir, file.name), targetDir: target.dir }] : [];
+    }),
+  );
+}
+
+const everywhere: readonly BuildContext[] = [
+  'linux/amd64',
+  'linux/arm64',
+  'darwin/arm64',
+  'windows/amd64',
+  'freebsd/amd64',
+  'js/wasm',
+  'wasip1/wasm',
+].flatMap((text) => {
+  const [os, architecture] = text.split('/') as [string, string];
+  return [true, false].flatMap((cgo) =>
+    [16, Number.POSITIVE_INFINITY].map((goMinor) => ({ platform: { os, architecture }, tags: [], cgo, goMinor })),
+  );
+});
+
+/** The name in the package clause of what a folder builds to on any usual platform; undefined for tests or nothing. */
+export function packageName(tree: GoTree, dir: string): string | undefined {
+  for (const file of tree.package(dir)?.files ?? []) {
+    if (!file.isTest && file.header && takesPart(file, dir, everywhere, tree)) return file.header.packageName;
+  }
+  return undefined;
+}
+
+function buildContexts(request: ClosureRequest): BuildContext[] {
+  const minor = minorVersion(request.module.file.go?.version);
+  const cgos = request.cgo === undefined ? [true, false] : [request.cgo];
+  return request.platforms.flatMap((platform) =>
+    cgos.flatMap((cgo) =>
+      // The toolchain is at least what go.mod asks for, at most one that does not exist yet.
+      [minor, Number.POSITIVE_INFINITY].map((goMinor) => ({ platform, cgo, tags: request.tags, goMinor })),
+    ),
+  );
+}
+
+/** Whether a file belongs to one of the builds; a constraint that can't be read counts as yes. */
+function takesPart(file: GoFile, dir: string, builds: readonly BuildContext[], tree: GoTree): boolean {
+  const header = file.header!;
+  const usesC = header.imports.some(({ path }) => path === 'C');
+  return builds.some((build) => {
+    if (!nameMatches(file.name, build) || (usesC && !build.cgo)) return false;
+    try {
+      return linesMatch(header.constraints, build);
+    } catch {
+      const warning = `${inFolder(dir, file.name)}: its //go:build line can't be read.`;
+      if (!tree.warnings.includes(warning)) tree.warnings.push(warning);
+      return true;
+    }
+  });
+}

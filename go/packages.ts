@@ -1,0 +1,301 @@
+import { posix } from 'node:path';
+import { SlimGoError } from '../errors';
+import { type ModFile, parseModFile, parseWorkFile, type Replacement, type WorkFile } from './modfile';
+import { type GoFileHeader, scanGoFile } from './scan';
+
+/** A repository as the graph sees it. All paths are relative to its root, with `/` between; the root itself is ''. */
+export interface SourceTree {
+  /** Files that are not ignored by git: *.go, go.mod, go.work, vendor/modules.txt at least. */
+  readonly files: readonly string[];
+  /** A file's bytes; undefined where it can't be read (it was deleted meanwhile). */
+  readonly read: (file: string) => Uint8Array | undefined;
+}
+
+/** A folder with a go.mod. */
+export interface Module {
+  readonly dir: string;
+  /** The module path; for a broken go.mod '' (nothing resolves to it). */
+  readonly path: string;
+  readonly file: ModFile;
+}
+
+/** One Go file of a package. */
+export interface GoFile {
+  readonly name: string;
+  readonly isTest: boolean;
+  /** Undefined where the file could not be read as Go. */
+  readonly header: GoFileHeader | undefined;
+}
+
+/** A folder with Go files. */
+export interface Package {
+  readonly dir: string;
+  readonly files: readonly GoFile[];
+}
+
+/** Where an import leads. */
+export type Resolution =
+  | { readonly kind: 'local'; readonly dir: string; readonly module: Module | undefined }
+  /** A package that should be in one of the local modules and is not; `dir` is where it would be. */
+  | { readonly kind: 'missing'; readonly dir: string }
+  | { readonly kind: 'external' }
+  | { readonly kind: 'standard' };
+
+/** What decides how the imports of one build are resolved: the go command reads it from the main module or go.work. */
+export interface ModuleContext {
+  readonly main: Module;
+  /** Folder of the go.work in force. */
+  readonly workDir: string | undefined;
+  readonly work: WorkFile | undefined;
+  /** Modules whose sources stand in the repository, under the path that imports name; longest path first. */
+  readonly locals: readonly { readonly path: string; readonly module: Module }[];
+  /** Folder of the vendored packages where the go command would use it. */
+  readonly vendorDir: string | undefined;
+}
+
+/** `cmd` of `tools` and `` of ``: joins a folder and a name, where '' is the repository's root. */
+export function inFolder(dir: string, name: string): string {
+  if (dir === '') return name;
+  return name === '' ? dir : `${dir}/${name}`;
+}
+
+function folderOf(file: string): string {
+  const slash = file.lastIndexOf('/');
+  return slash < 0 ? '' : file.slice(0, slash);
+}
+
+/** Whether `dir` is `parent` or lies below it. */
+export function isWithin(dir: string, parent: string): boolean {
+  return parent === '' || dir === parent || dir.startsWith(`${parent}/`);
+}
+
+/**
+ * The Go source of a repository, read without the go command: modules, packages and where imports lead. Files are read
+ * when they are first asked for. What is broken costs only itself: it is described in `warnings`.
+ */
+export class GoTree {
+  readonly modules = new Map<string, Module>();
+  readonly warnings: string[] = [];
+  private readonly works = new Map<string, WorkFile>();
+  /** Names of the Go files in each folder. */
+  private readonly folders = new Map<string, string[]>();
+  private readonly packages = new Map<string, Package>();
+  private readonly contexts = new Map<string, ModuleContext>();
+  private byModule: Map<Module, string[]> | undefined;
+  private readonly vendored = new Set<string>();
+
+  constructor(private readonly source: SourceTree) {
+    for (const file of source.files) {
+      const dir = folderOf(file);
+      const name = file.slice(dir === '' ? 0 : dir.length + 1);
+      if (name.endsWith('.go')) {
+        const names = this.folders.get(dir);
+        if (names) names.push(name);
+        else this.folders.set(dir, [name]);
+      } else if (name === 'go.mod') {
+        this.modules.set(dir, this.readModule(dir, file));
+      } else if (name === 'go.work') {
+        const work = this.readWork(file);
+        if (work) this.works.set(dir, work);
+      } else if (file === 'vendor/modules.txt' || file.endsWith('/vendor/modules.txt')) this.vendored.add(dir);
+    }
+  }
+
+  /** The module whose source `dir` is: that of the nearest go.mod above, as the go command has it. */
+  moduleOf(dir: string): Module | undefined {
+    for (let folder = dir; ; folder = folderOf(folder)) {
+      const module = this.modules.get(folder);
+      if (module || folder === '') return module;
+    }
+  }
+
+  /** Folders that `./...` in a module's root names: without vendor, testdata, `_x`, `.x`, `ignore` and nested modules. */
+  packageDirs(module: Module): string[] {
+    const anywhere = new Set(module.file.ignores.filter((ignored) => !ignored.startsWith('./')));
+    const rooted = module.file.ignores
+      .filter((ignored) => ignored.startsWith('./'))
+      .map((ignored) => posix.join(module.dir, ignored));
+    return this.foldersOf(module)
+      .filter((dir) => {
+        const below = posix.relative(module.dir, dir);
+        if (below.split('/').some((part) => /^[._]/.test(part) || part === 'testdata' || part === 'vendor'))
+          return false;
+        if (rooted.some((ignored) => isWithin(dir, ignored))) return false;
+        return ![...anywhere].some((ignored) => `/${below}/`.includes(`/${ignored}/`));
+      })
+      .sort();
+  }
+
+  private foldersOf(module: Module): readonly string[] {
+    if (!this.byModule) {
+      this.byModule = new Map();
+      for (const dir of this.folders.keys()) {
+        const owner = this.moduleOf(dir);
+        if (!owner) continue;
+        const dirs = this.byModule.get(owner);
+        if (dirs) dirs.push(dir);
+        else this.byModule.set(owner, [dir]);
+      }
+    }
+    return this.byModule.get(module) ?? [];
+  }
+
+  /** The package in a folder; undefined where there is no Go file. */
+  package(dir: string): Package | undefined {
+    const known = this.packages.get(dir);
+    if (known) return known;
+    const names = this.folders.get(dir);
+    if (!names) return undefined;
+    const files = names
+      // The go command does not see them.
+      .filter((name) => !/^[._]/.test(name))
+      .sort()
+      .map((name) => ({ name, isTest: name.endsWith('_test.go'), header: this.scan(inFolder(dir, name)) }));
+    const found = { dir, files };
+    this.packages.set(dir, found);
+    return found;
+  }
+
+  /** How a build of a package in `module` resolves imports. https://go.dev/ref/mod#workspaces */
+  context(module: Module): ModuleContext {
+    const known = this.contexts.get(module.dir);
+    if (known) return known;
+    const found = this.newContext(module);
+    this.contexts.set(module.dir, found);
+    return found;
+  }
+
+  private newContext(main: Module): ModuleContext {
+    const workDir = this.workDirOf(main);
+    const work = workDir === undefined ? undefined : this.works.get(workDir);
+    const mains = work && workDir !== undefined ? this.usedModules(work, workDir) : [main];
+    const goVersion = work ? work.go : main.file.go;
+    const vendorDir = inFolder(workDir ?? main.dir, 'vendor');
+    const vendors = this.vendored.has(vendorDir) && minorVersion(goVersion?.version) >= (work ? 22 : 14);
+    const locals = mains.map((module) => ({ path: module.path, module }));
+    const replace = (replaces: readonly Replacement[], dir: string) => {
+      for (const { oldPath, newPath, newVersion } of replaces) {
+        if (newVersion !== undefined || locals.some(({ path }) => path === oldPath)) continue;
+        const module = this.modules.get(normalise(dir, newPath) ?? '\0');
+        if (module) locals.push({ path: oldPath, module });
+      }
+    };
+    if (work && workDir !== undefined) replace(work.replaces, workDir);
+    for (const module of mains) replace(module.file.replaces, module.dir);
+    return {
+      main,
+      workDir,
+      work,
+      locals: locals.filter(({ path }) => path !== '').sort((a, b) => b.path.length - a.path.length),
+      vendorDir: vendors ? vendorDir : undefined,
+    };
+  }
+
+  /** Follows an import by whole path segments, the longest module first. https://go.dev/ref/mod#resolve-pkg-mod */
+  resolve(importPath: string, context: ModuleContext): Resolution {
+    if (context.vendorDir !== undefined && !this.isOfMain(importPath, context)) {
+      const dir = inFolder(context.vendorDir, importPath);
+      if (this.folders.has(dir)) return { kind: 'local', dir, module: undefined };
+    }
+    const candidates = context.locals.filter(({ path }) => isWithin(importPath, path));
+    const placed = candidates.map(({ path, module }) => ({
+      module,
+      dir: inFolder(module.dir, importPath.slice(path.length + 1)),
+    }));
+    const found = placed.find(({ dir, module }) => this.folders.has(dir) && this.moduleOf(dir) === module);
+    if (found) return { kind: 'local', ...found };
+    const [longest] = candidates;
+    const required = this.required(context, importPath);
+    if (longest && !(required !== undefined && required.length > longest.path.length)) {
+      return { kind: 'missing', dir: placed[0]!.dir };
+    }
+    return importPath.split('/', 1)[0]!.includes('.') || required !== undefined
+      ? { kind: 'external' }
+      : { kind: 'standard' };
+  }
+
+  /** Modules of the repository that take part in choosing the versions of a build's third-party modules. */
+  versionModules(context: ModuleContext): Module[] {
+    return [...new Set([context.main, ...context.locals.map(({ module }) => module)])];
+  }
+
+  private isOfMain(importPath: string, context: ModuleContext): boolean {
+    const mains =
+      context.work && context.workDir !== undefined ? this.usedModules(context.work, context.workDir) : [context.main];
+    return mains.some((module) => module.path !== '' && isWithin(importPath, module.path));
+  }
+
+  /** The longest third-party module path that the main modules require and that holds the import. */
+  private required(context: ModuleContext, importPath: string): string | undefined {
+    let longest: string | undefined;
+    for (const { file } of this.versionModules(context)) {
+      for (const { path } of file.requires) {
+        if (isWithin(importPath, path) && path.length > (longest?.length ?? -1)) longest = path;
+      }
+    }
+    return longest;
+  }
+
+  private workDirOf(module: Module): string | undefined {
+    for (let folder = module.dir; ; folder = folderOf(folder)) {
+      const work = this.works.get(folder);
+      // The go command refuses to build a module that the nearest go.work does not use; alone it can (GOWORK=off).
+      if (work) return this.usedModules(work, folder).includes(module) ? folder : undefined;
+      if (folder === '') return undefined;
+    }
+  }
+
+  private usedModules(work: WorkFile, workDir: string): Module[] {
+    return work.uses.flatMap((use) => this.modules.get(normalise(workDir, use) ?? '\0') ?? []);
+  }
+
+  private readModule(dir: string, file: string): Module {
+    try {
+      const parsed = parseModFile(this.text(file), file);
+      return { dir, path: parsed.module, file: parsed };
+    } catch (error) {
+      this.warn(error);
+      return { dir, path: '', file: { module: '', requires: [], replaces: [], ignores: [] } };
+    }
+  }
+
+  private readWork(file: string): WorkFile | undefined {
+    try {
+      return parseWorkFile(this.text(file), file);
+    } catch (error) {
+      this.warn(error);
+      return undefined;
+    }
+  }
+
+  private scan(file: string): GoFileHeader | undefined {
+    try {
+      return scanGoFile(this.source.read(file) ?? new Uint8Array(), file);
+    } catch (error) {
+      this.warn(error);
+      return undefined;
+    }
+  }
+
+  private text(file: string): string {
+    return Buffer.from(this.source.read(file) ?? []).toString('utf8');
+  }
+
+  private warn(error: unknown): void {
+    if (!(error instanceof SlimGoError)) throw error;
+    this.warnings.push(error.message);
+  }
+}
+
+/** A folder of go.work or go.mod, from the repository's root; undefined where it lies outside or is absolute. */
+function normalise(dir: string, path: string): string | undefined {
+  const joined = posix.join(dir === '' ? '.' : dir, path.replaceAll('\\', '/')).replace(/\/$/, '');
+  if (posix.isAbsolute(path) || /^[A-Za-z]:/.test(path) || joined === '..' || joined.startsWith('../'))
+    return undefined;
+  return joined === '.' ? '' : joined;
+}
+
+/** `1.24.3` and `1.24rc1` are 24; absent is what the go command takes for it: 1.16. */
+export function minorVersion(version: string | undefined): number {
+  return Number(/^1\.(\d+)/.exec(version ?? '')?.[1] ?? 16);
+}

@@ -1,0 +1,193 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { SlimGoError } from '../errors';
+import { parseModFile, parseWorkFile } from './modfile';
+
+/** How long an interrupted `go` may take to remove its temporary files before it is killed. */
+const graceMs = 3000;
+
+export interface GoCall {
+  /** Absolute; `go` resolves the module from here. */
+  readonly cwd: string;
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Stops `go` and every process that it started. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gets what `go` prints, unchanged, while it runs. */
+  readonly onOutput?: ((chunk: Buffer, stream: 'stdout' | 'stderr') => void) | undefined;
+}
+
+export interface GoResult {
+  /** 0 is success; a `go` that died by a signal nobody here sent has -1. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * The absolute path of the `go` command: the first on PATH, otherwise the one in GOROOT.
+ * @throws GO_NOT_FOUND
+ */
+export function findGo(env: NodeJS.ProcessEnv = process.env): string {
+  const name = process.platform === 'win32' ? 'go.exe' : 'go';
+  const folders = (env.PATH ?? env.Path ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
+  if (env.GOROOT) folders.push(join(env.GOROOT, 'bin'));
+  const found = folders.map((folder) => join(folder, name)).find(isExecutable);
+  if (found === undefined) {
+    throw new SlimGoError('GO_NOT_FOUND', 'The go command was found neither on PATH nor in GOROOT.', {
+      hint: 'Install Go from https://go.dev/dl/ and open a new terminal, or set GOROOT to the folder of your installation.',
+    });
+  }
+  return found;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}
+
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) kill(child, 'SIGKILL');
+}
+
+/** Kills the child's whole tree: `go` starts compilers, linkers and programs of its own. */
+function kill(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    if (process.platform === 'win32') spawn('taskkill', ['/pid', String(child.pid), '/t', '/f'], { stdio: 'ignore' });
+    else process.kill(-child.pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+/**
+ * Runs `go` with these arguments and waits for its end. A failing `go` is a result, not an error.
+ * @throws GO_NOT_FOUND; ABORTED (or the signal's own reason) once `signal` has fired and nothing of `go` runs any more
+ */
+export async function runGo(args: readonly string[], { cwd, env, signal, onOutput }: GoCall): Promise<GoResult> {
+  const abortReason = (): unknown =>
+    signal?.reason instanceof SlimGoError
+      ? signal.reason
+      : new SlimGoError('ABORTED', `go ${args[0] ?? ''} was interrupted.`, { cause: signal?.reason });
+  if (signal?.aborted) throw abortReason();
+  const child = spawn(findGo({ ...process.env, ...env }), args, {
+    cwd,
+    // go takes folders for what PWD calls them: without it a symlinked folder would get its real name in the output.
+    env: { ...process.env, PWD: cwd, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // A process group of its own: the only way to reach the compilers that go started.
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
+  if (running.size === 0) process.on('exit', killAll);
+  running.add(child);
+  let killTimer: NodeJS.Timeout | undefined;
+  const stop = (): void => {
+    // go removes its work folder on SIGINT, not on SIGTERM.
+    kill(child, 'SIGINT');
+    killTimer = setTimeout(() => kill(child, 'SIGKILL'), graceMs);
+  };
+  signal?.addEventListener('abort', stop, { once: true });
+  const output: Record<'stdout' | 'stderr', Buffer[]> = { stdout: [], stderr: [] };
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].on('data', (chunk: Buffer) => {
+      output[stream].push(chunk);
+      onOutput?.(chunk, stream);
+    });
+  }
+  try {
+    const exitCode = await new Promise<number>((done, fail) => {
+      child.on('error', fail);
+      child.on('close', (code) => done(code ?? -1));
+    });
+    if (signal?.aborted) throw abortReason();
+    return {
+      exitCode,
+      stdout: Buffer.concat(output.stdout).toString(),
+      stderr: Buffer.concat(output.stderr).toString(),
+    };
+  } finally {
+    clearTimeout(killTimer);
+    signal?.removeEventListener('abort', stop);
+    // Whatever of the group outlived go itself.
+    if (signal?.aborted) kill(child, 'SIGKILL');
+    running.delete(child);
+    if (running.size === 0) process.removeListener('exit', killAll);
+  }
+}
+
+/**
+ * The values of Go's own variables as `go env` tells them, for example `goEnv(['GOVERSION', 'GOFLAGS'], { cwd })`.
+ * @throws GO_NOT_FOUND, GO_TOO_OLD, GO_BUILD_FAILED with go's message
+ */
+export async function goEnv<Name extends string>(names: readonly Name[], call: GoCall): Promise<Record<Name, string>> {
+  const { exitCode, stdout, stderr } = await runGo(['env', '-json', ...names], call);
+  if (exitCode !== 0) {
+    throw goTooOld(stderr, call.cwd) ?? new SlimGoError('GO_BUILD_FAILED', `go env failed: ${stderr.trim()}`);
+  }
+  return JSON.parse(stdout) as Record<Name, string>;
+}
+
+/**
+ * The version of the Go that is used in this folder: `1.26.8`, `1.27rc1`.
+ * @throws GO_NOT_FOUND
+ */
+export async function goVersion(call: GoCall): Promise<string> {
+  const { GOVERSION } = await goEnv(['GOVERSION'], call);
+  return /go(\S+)/.exec(GOVERSION)?.[1] ?? GOVERSION;
+}
+
+/**
+ * Explains output of `go` that says that go.mod, go.work or a dependency asks for a newer Go, or undefined.
+ * Go >= 1.21 refuses by itself (https://go.dev/doc/toolchain); older ones only remark it under a compile error.
+ */
+export function goTooOld(stderr: string, cwd: string): SlimGoError | undefined {
+  const refused =
+    /^go: (?:errors parsing \S+\s+)?(?:module )?(.+?)(?: listed in go\.work file)? requires go >= (\S+)(?: \(running go ([^\s;)]+)(?:; GOTOOLCHAIN=([^)]+))?\))?/m.exec(
+      stderr,
+    );
+  const remarked = /^note: module requires Go (\S+)/m.exec(stderr);
+  const unavailable = /^go: download go(\S+?)(?: for \S+)?: (.*)$/m.exec(stderr);
+  const wanted = refused?.[2] ?? remarked?.[1] ?? unavailable?.[1];
+  if (wanted === undefined) return undefined;
+  const asker = whoAsks(refused?.[1], wanted, cwd);
+  const here = refused?.[3] ? `this is Go ${refused[3]}` : 'the installed Go is older';
+  const why = unavailable
+    ? ` and it can't be downloaded: ${unavailable[2]}`
+    : refused?.[4]
+      ? `, which GOTOOLCHAIN=${refused[4]} does not let fetch a newer one`
+      : '';
+  return new SlimGoError('GO_TOO_OLD', `${asker} asks for Go ${wanted}; ${here}${why}.`, {
+    hint: `Install Go ${wanted} or later from https://go.dev/dl/${
+      refused?.[4] ? `, or set GOTOOLCHAIN=auto so that Go fetches it` : ''
+    }.`,
+  });
+}
+
+/** `go.mod:3` of the file that names the version; the dependency's own name where it is one of the module cache. */
+function whoAsks(named: string | undefined, wanted: string, cwd: string): string {
+  const candidates = [named, named && join(named, 'go.mod'), ...enclosing(cwd, 'go.mod'), ...enclosing(cwd, 'go.work')];
+  for (const candidate of named?.includes('@') ? [] : candidates) {
+    const file = candidate && resolve(cwd, candidate);
+    if (!file || !/go\.(mod|work)$/.test(file) || !existsSync(file)) continue;
+    const parse = file.endsWith('.work') ? parseWorkFile : parseModFile;
+    const { go, toolchain } = parse(readFileSync(file, 'utf8'), file);
+    const line = [go, toolchain].find((asked) => asked?.version.replace(/^go/, '') === wanted)?.line;
+    if (line !== undefined) return `${file}:${line}`;
+  }
+  return named ?? 'The module';
+}
+
+/** `<folder>/name` for the folder and each one above it, nearest first. */
+export function enclosing(folder: string, name: string): string[] {
+  const above = resolve(folder, '..');
+  return [join(folder, name), ...(above === folder ? [] : enclosing(above, name))];
+}

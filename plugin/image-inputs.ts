@@ -1,0 +1,54 @@
+import { isWithin } from '../go/packages';
+import { globLiteral, pathPattern } from './inputs';
+
+/**
+ * Filesets for what COPY and ADD read from the build context, less what .dockerignore hides. `.dockerignore` is ordered
+ * and Nx's filesets are not: where the two can't agree, more is an input, never less.
+ * @param context folder of the build context, '' for the workspace root
+ * @param sources as `describeDockerfile` gives them
+ * @param ignore text of the .dockerignore in force
+ */
+export function contextInputs(context: string, sources: readonly string[], ignore: string | undefined): string[] {
+  const inContext = (pattern: string) =>
+    `{workspaceRoot}/${context === '' ? '' : `${globLiteral(context)}/`}${pattern}`;
+  const below = (pattern: string) => (pattern === '.' ? ['**/*'] : [pattern, `${pattern}/**/*`]);
+  const rules = ignoreRules(ignore ?? '');
+  const lastException = rules.findLastIndex(({ exception }) => exception);
+  const all = rules.findLastIndex(({ exception, pattern }) => !exception && /^(\*|\*\*|\*\*\/\*)$/.test(pattern));
+  const exceptions = rules.slice(all + 1).filter(({ exception }) => exception);
+  const hidden = rules
+    .slice(lastException + 1)
+    .filter(({ exception }) => !exception)
+    .flatMap(({ pattern }) => below(pathPattern(pattern)).map((path) => `!${inContext(path)}`));
+  const shown = sources
+    .filter((source) => !/^(https?|git|ssh):\/\/|^git@/.test(source))
+    // An allow-list names the files itself, and says it better than a source that takes a whole folder.
+    .flatMap((source) =>
+      source === '.' && all >= 0
+        ? exceptions.flatMap(({ pattern }) => below(pathPattern(pattern)))
+        : below(pathPattern(source)),
+    );
+  return [...new Set([...shown.map(inContext), ...hidden])];
+}
+
+function ignoreRules(text: string): { readonly exception: boolean; readonly pattern: string }[] {
+  return text
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .map((line) => (line.startsWith('#') ? '' : line.trim()))
+    .filter((line) => line !== '')
+    .map((line) => ({
+      exception: line.startsWith('!'),
+      pattern: line.replace(/^!/, '').trim().replace(/^\/+/, '').replace(/\/+$/, ''),
+    }))
+    .filter(({ pattern }) => pattern !== '' && pattern !== '.');
+}
+
+/** Whether a source of COPY can name something in `folder` (relative to the context), and whether it says so itself. */
+export function readsFolder(source: string, folder: string): 'named' | 'covered' | 'no' {
+  if (isWithin(source, folder)) return 'named';
+  if (source === '.' || isWithin(folder, source)) return 'covered';
+  // A wildcard in front: `*/linux/x` or `**`.
+  const [first] = source.split('/');
+  return first !== undefined && /[*?[]/.test(first) ? 'covered' : 'no';
+}

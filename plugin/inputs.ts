@@ -1,0 +1,133 @@
+import type { TargetConfiguration } from '@nx/devkit';
+import type { Closure } from '../go/closure';
+import { knownArchitectures, knownOperatingSystems, nameMatches } from '../go/constraint';
+import { inFolder, isWithin } from '../go/packages';
+import type { Platform } from '../platform';
+
+/** One entry of a target's `inputs`. https://nx.dev/docs/reference/inputs */
+export type Input = NonNullable<TargetConfiguration['inputs']>[number];
+
+/** All that the go command may compile, besides Go. https://pkg.go.dev/cmd/go#hdr-File_types */
+const compiled = '{go,s,S,sx,c,cc,cpp,cxx,m,h,hh,hpp,hxx,f,F,for,f90,swig,swigcxx,syso}';
+
+/**
+ * What the go command's result depends on besides files. Printed by Go itself, for `go env -w` counts as well as the
+ * environment does; where Go is missing the command still succeeds, in a POSIX shell and in cmd.exe. Nothing in it
+ * differs between two machines that compile the same: no paths, no host platform.
+ */
+const toolchain: readonly Input[] = [
+  {
+    runtime:
+      'go env GOVERSION GOTOOLCHAIN GOFLAGS GOEXPERIMENT GOAMD64 GOARM GOARM64 GO386 GOMIPS GOMIPS64 GOPPC64 GORISCV64 GOWASM GOFIPS140 || echo no go',
+  },
+  ...['GOOS', 'GOARCH', 'GOWORK', 'CGO_ENABLED'].map((env) => ({ env })),
+];
+
+/** The C toolchain, asked for only where cgo may be on: its defaults differ between operating systems. */
+const cToolchain: readonly Input[] = [
+  {
+    runtime:
+      'go env CGO_ENABLED CC CXX FC AR PKG_CONFIG CGO_CFLAGS CGO_CPPFLAGS CGO_CXXFLAGS CGO_FFLAGS CGO_LDFLAGS || echo no go',
+  },
+];
+
+const nothingFromNpm: Input = { externalDependencies: [] };
+
+/** Inputs of a target that compiles a closure. */
+export function compileInputs(
+  closure: Closure,
+  options: {
+    readonly platforms: readonly Platform[];
+    readonly tests: boolean;
+    readonly cgo: boolean;
+    /** Some file is called `x.y_z.go`: the go command takes no platform from that, a pattern would. */
+    readonly dottedNames: boolean;
+  },
+): Input[] {
+  const exact = !options.tests && !options.dottedNames && closure.brokenDirs.length === 0;
+  const leftOut = exact ? namesLeftOut(options.platforms) : options.tests ? [] : ['*_test.go'];
+  // An embedded file may well be called x_test.go or x_windows.go: there nothing is left out by its name.
+  const bases = closure.embeds.flatMap(embedBase);
+  const namedDirs = closure.dirs.filter((dir) => !bases.some((base) => isWithin(dir, base)));
+  return [
+    ...inFolders(closure.dirs, `*.${compiled}`),
+    ...(closure.embeds.length > 0
+      ? leftOut.flatMap((name) => inFolders(namedDirs, name))
+      : leftOut.map((name) => `{workspaceRoot}/**/${name}`)
+    ).map((pattern) => `!${pattern}`),
+    ...unique(closure.embeds.flatMap(embedded)),
+    ...inFolders(closure.brokenDirs, '**/*'),
+    ...braced(closure.moduleFiles.map(globLiteral)).map((files) => `{workspaceRoot}/${files}`),
+    ...toolchain,
+    ...(options.cgo ? cToolchain : []),
+    nothingFromNpm,
+  ];
+}
+
+/** Everything in the packages' folders, and their testdata: what a test may read. */
+export function testFileInputs(dirs: readonly string[]): Input[] {
+  return [...inFolders(dirs, '*'), ...inFolders(dirs, 'testdata/**/*')];
+}
+
+/** Patterns of the names that no build for these platforms takes: tests, other systems, other architectures. */
+function namesLeftOut(platforms: readonly Platform[]): string[] {
+  const foreign = (name: string) =>
+    !platforms.some((platform) => nameMatches(`x_${name}.go`, { platform, tags: [], cgo: true, goMinor: 0 }));
+  const systems = [...knownOperatingSystems].filter(foreign);
+  const architectures = [...knownArchitectures].filter(foreign);
+  return [
+    '*_test.go',
+    `*_{${[...systems, ...architectures].join(',')}}.go`,
+    `*_{${systems.join(',')}}_{${[...knownArchitectures].join(',')}}.go`,
+  ];
+}
+
+/** A go:embed pattern as filesets: what it matches, and where that is a folder, all below. https://pkg.go.dev/embed */
+function embedded({ dir, pattern }: { readonly dir: string; readonly pattern: string }): string[] {
+  const path = pattern.replace(/^all:/, '');
+  if (path === '.') return [`{workspaceRoot}/${inFolder(globLiteral(dir), '**/*')}`];
+  const base = `{workspaceRoot}/${inFolder(globLiteral(dir), pathPattern(path))}`;
+  return [base, `${base}/**/*`];
+}
+
+/** The folder below which a pattern may embed Go files; none where its last part says that they are of another kind. */
+function embedBase({ dir, pattern }: { readonly dir: string; readonly pattern: string }): string[] {
+  const parts = pattern.replace(/^all:/, '').split('/');
+  const wildcard = parts.findIndex((part) => /[*?[\\]/.test(part));
+  if (wildcard >= 0 && wildcard === parts.length - 1 && /^\*\.(?!go$)\w+$/.test(parts[wildcard]!)) return [];
+  const literal = (wildcard < 0 ? parts : parts.slice(0, wildcard)).filter((part) => part !== '.').join('/');
+  // A file of the package's own folder is as good as the folder.
+  return [literal.endsWith('.go') ? inFolder(dir, literal).replace(/(^|\/)[^/]*$/, '') : inFolder(dir, literal)];
+}
+
+/**
+ * A `path.Match` or Docker pattern in Nx's globs. Classes, escapes and what means something to Nx alone become `?`,
+ * which matches a little more: never less.
+ */
+export function pathPattern(pattern: string): string {
+  return pattern
+    .replace(/\\./gu, '?')
+    .replace(/\[\^?[^\]]*\]/g, '?')
+    .replace(/[{}[\],!()@+|\\^$]/g, '?');
+}
+
+/** A path as a glob that matches it. */
+export function globLiteral(path: string): string {
+  return path.replace(/[*?{}[\],!()@+|\\^$]/g, '?');
+}
+
+/** `name` in each of the folders: as one brace pattern, for hashing costs by the pattern. */
+function inFolders(dirs: readonly string[], name: string): string[] {
+  const root = dirs.includes('') ? [`{workspaceRoot}/${name}`] : [];
+  const folders = dirs.filter((dir) => dir !== '').map(globLiteral);
+  return [...root, ...braced(folders).map((pattern) => `{workspaceRoot}/${pattern}/${name}`)];
+}
+
+function braced(paths: readonly string[]): string[] {
+  if (paths.length === 0) return [];
+  return paths.length === 1 ? [paths[0]!] : [`{${paths.join(',')}}`];
+}
+
+function unique(patterns: readonly string[]): string[] {
+  return [...new Set(patterns)];
+}

@@ -1,0 +1,130 @@
+import { packageName } from '../go/closure';
+import { type GoTree, isWithin, type Module } from '../go/packages';
+
+/** What a project.json (or package.json's "nx") says about targets; only what decides inputs and outputs is looked at. */
+export interface StatedProject {
+  readonly name?: string;
+  readonly targets?: Readonly<Record<string, { readonly options?: Readonly<Record<string, unknown>> }>>;
+}
+
+/** A folder that is a project because of its Go. Folders are relative to the workspace root, '' being that. */
+export interface GoProject {
+  readonly root: string;
+  readonly name: string;
+  readonly module: Module;
+  /** Folders of its packages: those below `root` that are no other project's. */
+  readonly packages: readonly string[];
+  /** The package that `build` compiles. */
+  readonly main: string | undefined;
+  /** Packages of the same module that lie below `root` and are other projects'. */
+  readonly foreign: readonly string[];
+  readonly stated: StatedProject | undefined;
+}
+
+/**
+ * Projects of all modules: module roots, folders of main packages, folders with a project.json. A main package below a
+ * folder with a project.json is that project's program, if it is the only one there. A module whose packages are all
+ * other projects' is none.
+ * @param stated what project.json says, by folder
+ * @param takenNames names of projects in other folders, from package.json
+ */
+export function findProjects(
+  tree: GoTree,
+  stated: ReadonlyMap<string, StatedProject>,
+  takenNames: ReadonlySet<string>,
+  workspaceName: string,
+): GoProject[] {
+  const drafts = [...tree.modules.values()]
+    .filter(({ dir }) => !/(^|\/)(testdata|vendor|node_modules|[_.][^/]*)(\/|$)/.test(dir))
+    .flatMap((module) => projectsOf(tree, module, stated));
+  const roots = new Set(drafts.map(({ root }) => root));
+  const taken = new Set(takenNames);
+  for (const [dir, { name }] of stated) if (name !== undefined && !roots.has(dir)) taken.add(name);
+  const names = projectNames(drafts, stated, taken, workspaceName);
+  return drafts.map((draft) => ({ ...draft, name: names.get(draft.root)! }));
+}
+
+function projectsOf(
+  tree: GoTree,
+  module: Module,
+  stated: ReadonlyMap<string, StatedProject>,
+): Omit<GoProject, 'name'>[] {
+  const packages = tree.packageDirs(module);
+  const mains = packages.filter((dir) => packageName(tree, dir) === 'main');
+  const roots = new Set([...stated.keys()].filter((dir) => isWithin(dir, module.dir) && tree.moduleOf(dir) === module));
+  // The workspace root's project.json, where there is one, holds commands for all: it claims nobody's program.
+  const claims = [...roots].filter((dir) => dir !== '');
+  const nearest = (dir: string, among: readonly string[]) =>
+    among.filter((root) => isWithin(dir, root)).sort((a, b) => b.length - a.length)[0];
+  for (const main of mains) {
+    const claim = nearest(main, claims);
+    const rivals = claim === undefined ? [] : mains.filter((other) => nearest(other, claims) === claim);
+    if (claim === undefined || rivals.length > 1) roots.add(main);
+  }
+  roots.add(module.dir);
+  const all = [...roots].sort();
+  const owner = new Map(packages.map((dir) => [dir, nearest(dir, all)!]));
+  return all.flatMap((root) => {
+    const own = packages.filter((dir) => owner.get(dir) === root);
+    if (own.length === 0) return [];
+    const ownMains = mains.filter((dir) => owner.get(dir) === root);
+    return [
+      {
+        root,
+        module,
+        packages: own,
+        main: ownMains.includes(root) ? root : ownMains.length === 1 ? ownMains[0] : undefined,
+        foreign: packages.filter((dir) => isWithin(dir, root) && owner.get(dir) !== root),
+        stated: stated.get(root),
+      },
+    ];
+  });
+}
+
+/** The folder's name where no other project has it, otherwise more of the path, joined by `-`. */
+function projectNames(
+  drafts: readonly Omit<GoProject, 'name'>[],
+  stated: ReadonlyMap<string, StatedProject>,
+  taken: ReadonlySet<string>,
+  workspaceName: string,
+): Map<string, string> {
+  const names = new Map<string, string>();
+  const used = new Set(taken);
+  for (const { root } of drafts) {
+    const name = stated.get(root)?.name;
+    if (name === undefined) continue;
+    names.set(root, name);
+    used.add(name);
+  }
+  let unnamed = drafts.filter(({ root }) => !names.has(root));
+  for (let length = 1; unnamed.length > 0; length++) {
+    const candidates = new Map<string, typeof unnamed>();
+    for (const draft of unnamed) {
+      const parts = draft.root === '' ? [rootName(draft.module.path, workspaceName)] : draft.root.split('/');
+      // Where even the whole path joined is not unique, the path itself is.
+      const name = length > parts.length ? draft.root || `${parts[0]}-root` : parts.slice(-length).join('-');
+      const same = candidates.get(name);
+      if (same) same.push(draft);
+      else candidates.set(name, [draft]);
+    }
+    const settled = new Set<string>();
+    for (const [name, same] of candidates) {
+      if (same.length > 1 || used.has(name)) continue;
+      names.set(same[0]!.root, name);
+      settled.add(name);
+    }
+    // Shorter names of those still unnamed must not be given away either: a name says the same thing at every length.
+    for (const name of candidates.keys()) used.add(name);
+    const before = unnamed.length;
+    unnamed = unnamed.filter(({ root }) => !names.has(root));
+    if (unnamed.length === before && length > 50) break;
+  }
+  for (const { root } of unnamed) names.set(root, `${root || workspaceName}-go`);
+  return names;
+}
+
+/** A checkout's folder may be called anything: a module at the workspace root is named by its path, `/v2` left off. */
+function rootName(modulePath: string, workspaceName: string): string {
+  const parts = modulePath.split('/').filter((part, index) => part !== '' && !(index > 0 && /^v\d+$/.test(part)));
+  return parts.at(-1) ?? workspaceName;
+}

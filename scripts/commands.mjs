@@ -1,0 +1,52 @@
+// What the scripts share: where the repository is, and how a command is run.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const isWindows = process.platform === 'win32';
+
+/** npm and npx are .cmd files on Windows, which node starts only through their JavaScript. */
+function resolve(command) {
+  if (!isWindows || !['npm', 'npx'].includes(command)) return [command, []];
+  return [process.execPath, [join(dirname(process.execPath), 'node_modules', 'npm', 'bin', `${command}-cli.js`)]];
+}
+
+/** Runs a command in the foreground and returns its exit code; its output is the caller's unless `quiet`. */
+export function run(command, args, { cwd = root, env = {}, quiet = false, stdout = 'inherit' } = {}) {
+  const [file, first] = resolve(command);
+  const result = spawnSync(file, [...first, ...args], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: quiet ? 'pipe' : ['inherit', stdout, 'inherit'],
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  if (result.error) throw result.error;
+  return { status: result.status ?? 1, stdout: result.stdout ?? '', stderr: result.stderr ?? '' };
+}
+
+/** `run` that ends the script when the command fails, with what it printed. */
+export function mustRun(command, args, options = {}) {
+  const result = run(command, args, options);
+  if (result.status !== 0) {
+    process.stderr.write(
+      `${result.stdout}${result.stderr}\n${command} ${args.join(' ')} failed (exit ${result.status})\n`,
+    );
+    process.exit(result.status);
+  }
+  return result;
+}
+
+/** A tool that npm installed here, run by node itself: no shell, no npx lookup. */
+export function tool(packageName, bin) {
+  return join(root, 'node_modules', packageName, bin);
+}
+
+/** Installs the dependencies of a fresh clone. */
+export function install() {
+  if (!existsSync(join(root, 'node_modules', 'typescript')))
+    mustRun('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+}
