@@ -78,7 +78,12 @@ export class BuildLog {
   private addClassic(lines: readonly string[]): void {
     for (const line of lines) {
       // Platform arguments are passed to every build, as BuildKit does; that a Dockerfile doesn't use them is no news.
-      if (/^\[Warning\] One or more build-args \[((TARGET|BUILD)(PLATFORM|OS|ARCH|VARIANT) ?)*\]/.test(line)) continue;
+      if (
+        /^\[Warning\] one or more build[- ]args (?:were not consumed: )?\[((TARGET|BUILD)(PLATFORM|OS|ARCH|VARIANT) ?)*\]/i.test(
+          line,
+        )
+      )
+        continue;
       const step = /^Step (\d+)\/\d+ : (.*)$/.exec(line);
       if (step) {
         this.begun = true;

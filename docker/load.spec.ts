@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
-import { compile, writeSmallImage } from '../e2e/support/small-image';
+import { compile, removeSuiteImages, writeSmallImage } from '../e2e/support/small-image';
 import type { ImageRecord } from '../image/record';
 import { hostContainerPlatform } from '../platform';
 import { connectEngine, type Engine, findEngine } from './engine';
@@ -54,8 +54,7 @@ describeWithEngine('ensureLoaded', () => {
   });
 
   afterAll(() => {
-    const left = docker('images', '--no-trunc', '-aq', '--filter', `label=suite=${prefix}`).split('\n');
-    if (left[0]) docker('rmi', '-f', ...new Set(left));
+    removeSuiteImages(engineHost, prefix);
   });
 
   it('loads an image that the engine lacks, which then runs, and finds it present the next time', async () => {

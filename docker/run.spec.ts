@@ -8,7 +8,7 @@ import path from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
-import { compile, writeSmallImage } from '../e2e/support/small-image';
+import { compile, removeSuiteImages, writeSmallImage } from '../e2e/support/small-image';
 import { hostContainerPlatform } from '../platform';
 import { demultiplex } from './attach';
 import { parsePort } from './container-options';
@@ -144,8 +144,7 @@ describeWithEngine('runContainer', () => {
   });
 
   afterAll(() => {
-    const images = docker('images', '--no-trunc', '-aq', '--filter', `label=suite=${prefix}`).split('\n');
-    docker('rmi', '-f', ...new Set(images));
+    removeSuiteImages(engineHost, prefix);
     rmSync(folder, { recursive: true, force: true });
     rmSync(path.dirname(program), { recursive: true, force: true });
   });

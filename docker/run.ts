@@ -72,7 +72,7 @@ export async function runContainer(engine: Engine, options: RunOptions, streams:
   try {
     container = await engine.docker.createContainer(createOptions(options, streams.stdin !== undefined));
     const result = options.detach
-      ? await start(container, options, streams)
+      ? await startDetached(container, options, streams, stop)
       : await startAttached(container, options, streams, stop);
     ended = true;
     return result;
@@ -121,7 +121,16 @@ function createOptions(options: RunOptions, withInput: boolean): ContainerCreate
   };
 }
 
-async function start(container: Container, options: RunOptions, { stdout }: RunStreams): Promise<RunResult> {
+async function startDetached(
+  container: Container,
+  options: RunOptions,
+  { stdout }: RunStreams,
+  stop: StopRequests,
+): Promise<RunResult> {
+  if (stop.exitCodeBeforeStart !== undefined) {
+    await container.remove({ force: true, v: true });
+    return { exitCode: stop.exitCodeBeforeStart, hint: undefined };
+  }
   await container.start();
   const name = options.name ?? container.id.slice(0, 12);
   stdout.write(`${name} is running. Its output: docker logs -f ${name}. To stop it: docker stop ${name}\n`);
@@ -154,24 +163,28 @@ async function startAttached(
   const copying = options.tty
     ? copyRaw(output, watched(sinkOf(stdout)))
     : demultiplex(output, sinkOf(stdout), watched(sinkOf(stderr)));
-  const waiting = container.wait({ condition: options.rm ? 'removed' : 'next-exit' });
+  const over = new AbortController();
+  const waiting = container.wait({ condition: options.rm ? 'removed' : 'next-exit', abortSignal: over.signal });
   // Both are awaited below; when the start fails they end with errors that nobody asks for.
   copying.catch(() => undefined);
   waiting.catch(() => undefined);
-  if (stop.exitCodeBeforeStart !== undefined) {
-    await container.remove({ force: true, v: true });
-    return { exitCode: stop.exitCodeBeforeStart, hint: undefined };
-  }
-  stop.starting();
-  await container.start();
-  stop.started(container);
-  const releaseInput = stdin === undefined ? undefined : connectInput(stdin, attached, container, options, stdout);
+  let releaseInput: (() => void) | undefined;
   try {
+    if (stop.exitCodeBeforeStart !== undefined) {
+      await container.remove({ force: true, v: true });
+      return { exitCode: stop.exitCodeBeforeStart, hint: undefined };
+    }
+    stop.starting();
+    await container.start();
+    stop.started(container);
+    if (stdin !== undefined) releaseInput = connectInput(stdin, attached, container, options, stdout);
     const { StatusCode: exitCode } = (await waiting) as { StatusCode: number };
     await copying;
     return { exitCode, hint: exitCode === 0 ? undefined : startHint(beginning) };
   } finally {
     releaseInput?.();
+    // Neither ends by itself when the start has failed, and an open connection keeps this process alive.
+    over.abort();
     (attached as unknown as { destroy(): void }).destroy();
   }
 }

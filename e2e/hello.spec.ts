@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { describeWithEngine, docker, engineHost, imageIdOf } from './support/engine';
 import { Workspace } from './support/workspace';
 
@@ -51,7 +51,7 @@ describe('a generated app', () => {
   it('never overwrites what is there', async () => {
     const again = await workspace.tryNx(['g', 'slim-go:app', `apps/${name}`]);
     expect(again.exitCode).not.toBe(0);
-    expect(again.output).toContain(`apps/${name}/`);
+    expect(again.output).toContain(`apps/${name} has main.go, main_test.go, Dockerfile, .dockerignore already`);
     expect(await workspace.run('git', ['status', '--porcelain'])).toBe('');
   });
 
@@ -151,10 +151,11 @@ describe('a generated app', () => {
       const folder = workspace.path(`apps/${name}`);
       docker('build', '-q', '--build-arg', `TARGETPLATFORM=linux/${architecture}`, '-t', `${name}:plain`, folder);
       const config = (reference: string) => {
-        const { Labels, Image, Hostname, ...rest } = JSON.parse(
+        // BuildKit, whose meaning the embedded engine has, writes the default WORKDIR; the classic builder leaves it out.
+        const { Labels, Image, Hostname, WorkingDir, ...rest } = JSON.parse(
           docker('inspect', '--format', '{{json .Config}}', reference),
         );
-        return rest;
+        return { ...rest, WorkingDir: WorkingDir || '/' };
       };
       const tree = (reference: string) => {
         const container = docker('create', reference);
@@ -245,7 +246,11 @@ describe('a generated app', () => {
       workspace.write('go.mod', before);
       expect((await run({ GOFLAGS: '-tags=x' })).build).toBe(false);
       expect((await run({ GOAMD64: 'v2' })).build).toBe(false);
-      expect((await run({ GOTOOLCHAIN: 'local' })).build).toBe(false);
+      const realGo = execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim();
+      workspace.write('.nx/other-go/go', `#!/bin/sh\n"${realGo}/bin/go" "$@" | sed 's/go1\\.[0-9]*/go1.99/'\n`);
+      chmodSync(workspace.path('.nx/other-go/go'), 0o755);
+      const otherGo = { PATH: `${workspace.path('.nx/other-go')}:${process.env.PATH}` };
+      expect((await run(otherGo)).build).toBe(false);
       const other = await workspace.nx(['run', `${name}:build`, '--platforms=linux/arm64']);
       expect(cacheHits(other)).toEqual({ build: false });
       expect(await run()).toEqual(hit);

@@ -48,6 +48,10 @@ export async function readBinary(file: string): Promise<BinaryHeader> {
       return machine('mach-o', machoMachines[head.readUInt32LE(4)]);
     }
     return { format: 'unknown', needed: [] };
+  } catch (error) {
+    // A header that is cut off or points past the end.
+    if ((error as Error).name === 'RangeError') return { format: 'unknown', needed: [] };
+    throw error;
   } finally {
     await handle.close();
   }

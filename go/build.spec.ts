@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { formatPlatform, hostPlatform, parsePlatform } from '../platform';
-import { isStatic, readBinary } from './binary';
+import { isStatic, readBinary, verifyPlatform } from './binary';
 import {
   binaryName,
   buildFlags,
@@ -285,4 +285,18 @@ describe('names', () => {
 it('lets an explicit false win over GOFLAGS', () => {
   const flags = buildFlags(resolved('/x', { trimpath: false, strip: false }), '-trimpath -tags=a');
   expect(flags).toEqual(['-trimpath=false', '-buildvcs=false']);
+});
+
+it('refuses a binary of another machine or format than the platform has, and one that Go did not make', async () => {
+  const { file } = await build(module({ 'main.go': hello }), { platform: parsePlatform('linux/arm64') });
+  const header = await readBinary(file);
+  const verify = (name: string) => () => verifyPlatform(header, parsePlatform(name), 'hello');
+  expect(verify('linux/arm64')).not.toThrow();
+  expect(verify('linux/amd64')).toThrow('hello is arm64 (elf), not linux/amd64.');
+  expect(verify('windows/arm64')).toThrow('hello is arm64 (elf), not windows/arm64.');
+  const text = join(root, 'text');
+  for (const content of ['', 'MZ', '\x7fELF', '#!/bin/sh\n']) {
+    writeFileSync(text, content);
+    expect((await readBinary(text)).format).toBe('unknown');
+  }
 });

@@ -70,7 +70,7 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /**
  * Runs `go` with these arguments and waits for its end. A failing `go` is a result, not an error.
- * @throws GO_NOT_FOUND; ABORTED (or the signal's own reason) once `signal` has fired and nothing of `go` runs any more
+ * @throws GO_NOT_FOUND; ABORTED (or the signal's own reason) once `signal` has fired, `go` has ended and what it started was killed
  */
 export async function runGo(args: readonly string[], { cwd, env, signal, onOutput }: GoCall): Promise<GoResult> {
   const abortReason = (): unknown =>

@@ -1,10 +1,9 @@
 import { Readable } from 'node:stream';
 import { createGunzip, gunzipSync } from 'node:zlib';
-import type { Headers } from 'tar-stream';
+import type { Header } from 'tar-stream';
 import { SlimGoError } from '../errors';
 import { readContent } from './content';
 import type { FileContent } from './image';
-import type { Owner } from './owner';
 import { emptyDirectory, type FileTree, joinPath, PathError } from './tree';
 
 const blockBytes = 512;
@@ -55,17 +54,11 @@ function isTarHeader(bytes: Uint8Array): boolean {
 }
 
 /**
- * Unpacks a tar or tar.gz into a directory of the tree: modes and owners are the archive's, `owner` (--chown) wins.
+ * Unpacks a tar or tar.gz into a directory of the tree: modes and owners are the archive's.
  * The files' bytes are held in memory.
  * @throws COPY_FAILED a broken archive; DOCKERFILE_NEEDS_ENGINE what a layer entry can't hold (devices, extended attributes)
  */
-export async function unpackArchive(
-  tree: FileTree,
-  target: string,
-  content: FileContent,
-  owner: Owner | undefined,
-  what: string,
-): Promise<void> {
+export async function unpackArchive(tree: FileTree, target: string, content: FileContent, what: string): Promise<void> {
   // Loaded here: few Dockerfiles add an archive.
   const { extract } = require('tar-stream') as typeof import('tar-stream');
   const bytes = readContent(content);
@@ -79,7 +72,7 @@ export async function unpackArchive(
     for await (const entry of entries) {
       const chunks: Buffer[] = [];
       for await (const chunk of entry) chunks.push(chunk as Buffer);
-      putEntry(tree, target, entry.header, Buffer.concat(chunks), owner, what);
+      putEntry(tree, target, entry.header, Buffer.concat(chunks), what);
     }
   } catch (cause) {
     if (cause instanceof SlimGoError) throw cause;
@@ -88,14 +81,7 @@ export async function unpackArchive(
   }
 }
 
-function putEntry(
-  tree: FileTree,
-  target: string,
-  header: Headers & { readonly pax?: Readonly<Record<string, string>> | null },
-  bytes: Buffer,
-  owner: Owner | undefined,
-  what: string,
-): void {
+function putEntry(tree: FileTree, target: string, header: Header, bytes: Buffer, what: string): void {
   const unsupported = (thing: string): never => {
     throw new SlimGoError(
       'DOCKERFILE_NEEDS_ENGINE',
@@ -111,7 +97,7 @@ function putEntry(
   const parent = tree.resolve(name.slice(0, Math.max(0, slash)), target);
   if (!tree.get(parent)) tree.makeDirectories(parent, { mode: 0o755, uid: 0, gid: 0 });
   const path = joinPath(parent, name.slice(slash + 1));
-  const metadata = { mode: (header.mode ?? 0) & 0o7777, ...(owner ?? { uid: header.uid ?? 0, gid: header.gid ?? 0 }) };
+  const metadata = { mode: (header.mode ?? 0) & 0o7777, uid: header.uid ?? 0, gid: header.gid ?? 0 };
   switch (header.type) {
     case 'directory':
       tree.set(path, { ...emptyDirectory(metadata) });

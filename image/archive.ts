@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { SlimGoError } from '../errors';
 import { formatPlatform, type Platform } from '../platform';
@@ -15,7 +16,7 @@ import {
 } from './manifest';
 import type { ImageRecord, PlatformRecord } from './record';
 import { familiarReference, formatReference, parseReference, type Reference } from './reference';
-import { replaceFile, throwIfAborted, writeFully } from './replace-file';
+import { replaceFile, throwIfAborted, writeAt } from './replace-file';
 import { encodeHeader, endOfArchive, maxTarSeconds, paddedBytes, type TarMember } from './tar';
 
 /** What `writeArchive` writes, and where. */
@@ -66,10 +67,11 @@ export async function writeArchive(options: ArchiveOptions): Promise<ImageRecord
         const { members, record } = document(layers);
         const front = encodeFront(members);
         if (front.length !== frontBytes) throw new Error('The documents have another size than planned.');
-        await writeFully(handle, front, 0);
-        await writeFully(handle, endOfArchive, endPosition);
-        // A repeated layer, written last and then found to be there already, may lie beyond the end.
-        await handle.truncate(endPosition + endOfArchive.byteLength);
+        writeAt(handle, front, 0);
+        writeAt(handle, endOfArchive, endPosition);
+        const sizeBytes = endPosition + endOfArchive.byteLength;
+        // A repeated layer, written last and then found to be there already, lies beyond the end.
+        if (fstatSync(handle.fd).size > sizeBytes) await handle.truncate(sizeBytes);
         return record;
       } finally {
         writer.dispose();
@@ -147,8 +149,8 @@ async function writeLayers(
       // An equal layer is there already: what comes next is written over this one.
       if (stored.has(blob.digest)) continue;
       stored.add(blob.digest);
-      await writeFully(handle, blobHeader(descriptor), position);
-      await writeFully(handle, endOfArchive.subarray(0, padding), position + headerBytes + blob.sizeBytes);
+      writeAt(handle, blobHeader(descriptor), position);
+      writeAt(handle, endOfArchive.subarray(0, padding), position + headerBytes + blob.sizeBytes);
       position += headerBytes + blob.sizeBytes + padding;
     }
     layers.push(written);

@@ -185,14 +185,14 @@ export function packContext(context: BuildContext, dockerfile: string): PackedCo
 
   const addFile = (path: string, disk: string, mode: number, size: number) =>
     new Promise<void>((done, fail) => {
-      const entry = tar.entry({ name: path, mode, size, type: 'file', mtime: new Date(0) }, (error) =>
-        error ? fail(error) : done(),
-      );
+      const header = { name: path, mode, size, type: 'file', mtime: new Date(0) } as const;
+      const finish = (error?: Error | null) => (error ? fail(error) : done());
+      if (size === 0) tar.entry(header, new Uint8Array(), finish);
       // `end` keeps to the size in the header; a file that shrank is reported by tar-stream.
-      if (size > 0)
+      else
         createReadStream(disk, { end: size - 1 })
           .on('error', fail)
-          .pipe(entry);
+          .pipe(tar.entry(header, finish));
     });
   const addFolder = async (folder: string): Promise<void> => {
     for (const child of context.list(folder)) {

@@ -101,12 +101,15 @@ function findSources(copy: Copy, written: string): readonly string[] {
   const first = names.findIndex(hasWildcard);
   const base = follow(copy, names.slice(0, first).join('/'), written);
   const pattern = compileWildcard(names.slice(first).join('/'));
-  if (source.lstat(base)?.type !== 'directory') throw missing(copy, names.slice(0, first).join('/'), written);
+  const folder = source.lstat(base);
+  if (!folder) throw missing(copy, names.slice(0, first).join('/'), written);
   if (!pattern) {
     throw new SlimGoError('COPY_FAILED', `${copy.where}: "${written}" is no valid pattern.`, {
       hint: 'See https://pkg.go.dev/path/filepath#Match.',
     });
   }
+  // Below a file there is nothing to match, which Docker does not mind.
+  if (folder.type !== 'directory') return [];
   const depth = names.length - first;
   const found: string[] = [];
   const walk = (folder: string, level: number) => {
@@ -152,9 +155,16 @@ async function copyPath(copy: Copy, path: string, written: string): Promise<void
   if (!entry) throw missing(copy, path, written);
   if (step.unpack && entry.type === 'file') {
     if (isArchive(entry.content, `${copy.where}: ADD ${written}`)) {
+      if (owner) {
+        throw new SlimGoError(
+          'DOCKERFILE_NEEDS_ENGINE',
+          `${copy.where}: ADD --chown of an archive means different things to different versions of Docker.`,
+          { hint: 'Give the files their owner in the archive, or copy them from another stage with COPY --chown.' },
+        );
+      }
       const target = tree.resolve(step.destination);
-      tree.makeDirectories(target, { mode: 0o755, ...(owner ?? root) });
-      await unpackArchive(tree, target, entry.content, owner, `${copy.where}: ADD ${written}`);
+      tree.makeDirectories(target, { mode: 0o755, ...root });
+      await unpackArchive(tree, target, entry.content, `${copy.where}: ADD ${written}`);
       return;
     }
   }

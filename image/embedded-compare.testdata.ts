@@ -103,24 +103,23 @@ export async function outcomeOfEngine(
       else done();
     });
   });
-  const image = docker.getImage(tag);
-  const inspected = await image.inspect();
-  const container = await docker.createContainer({
-    Image: tag,
-    Cmd: ['/x'],
-    Entrypoint: ['/x'],
-    name: tag.replace(/[:/]/g, '-'),
-  });
+  const inspected = await docker.getImage(tag).inspect();
+  return {
+    files: await filesOfEngine(docker, tag),
+    config: normaliseConfig(inspected.Config as unknown as Record<string, unknown>),
+    author: inspected.Author,
+  };
+}
+
+/** Files of an image in an engine: a container is made, exported and removed. */
+export async function filesOfEngine(docker: Docker, tag: string): Promise<Outcome['files']> {
+  const container = await docker.createContainer({ Image: tag, Cmd: ['/x'], Entrypoint: ['/x'] });
   try {
     const files = await readTar((await container.export()) as unknown as Readable);
     // /etc is there for the engine's files even where the image has none.
     const onlyEngineEtc = ![...files.keys()].some((path) => path.startsWith('etc/') && !engineFiles.test(path));
     const kept = [...files].filter(([path]) => !engineFiles.test(path) && !(path === 'etc' && onlyEngineEtc));
-    return {
-      files: Object.fromEntries(kept.sort(([a], [b]) => (a < b ? -1 : 1))),
-      config: normaliseConfig(inspected.Config as unknown as Record<string, unknown>),
-      author: inspected.Author,
-    };
+    return Object.fromEntries(kept.sort(([a], [b]) => (a < b ? -1 : 1)));
   } finally {
     await container.remove({ force: true });
   }

@@ -1,21 +1,21 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
+import { SlimGoError } from '../errors';
 import { hostContainerPlatform } from '../platform';
 import { buildEmbedded } from './embedded';
-import { outcomeOfEngine, outcomeOfImage } from './embedded-compare.testdata';
-import { corpus, type DockerfileCase, refused, writeContext } from './embedded-corpus.testdata';
+import { filesOfEngine, outcomeOfEngine, outcomeOfImage } from './embedded-compare.testdata';
+import { corpus, type DockerfileCase, modernCorpus, refused, writeContext } from './embedded-corpus.testdata';
+import { modernOutcomes } from './embedded-modern.testdata';
+import { randomDockerfile } from './embedded-random.testdata';
 
-let context: string;
-let scratch: string;
-
-beforeAll(() => {
-  context = mkdtempSync(join(tmpdir(), 'slim-go-context-'));
-  scratch = mkdtempSync(join(tmpdir(), 'slim-go-dockerfiles-'));
-  writeContext(context);
-});
+// Not in beforeAll: Jest starts concurrent tests before it.
+const context = mkdtempSync(join(tmpdir(), 'slim-go-context-'));
+const scratch = mkdtempSync(join(tmpdir(), 'slim-go-dockerfiles-'));
+writeContext(context);
 afterAll(() => {
   for (const folder of [context, scratch]) rmSync(folder, { recursive: true });
 });
@@ -60,13 +60,189 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
     return outcomeOfEngine(docker, tag, { ...writeCase(item), version: '2' });
   };
 
-  it.each(corpus.map((item) => [item.name, item] as const))('gives the same image: %s', async (_, item) => {
+  it.concurrent.each(corpus.map((item) => [item.name, item] as const))('gives the same image: %s', async (_, item) => {
     const expected = await engine(item);
     expect(await embedded(item)).toEqual(expected);
   });
 
-  it.each(refused.map((item) => [item.name, item] as const))('both refuse: %s', async (_, item) => {
+  it.concurrent.each(refused.map((item) => [item.name, item] as const))('both refuse: %s', async (_, item) => {
     await expect(engine(item)).rejects.toThrow();
     await expect(embedded(item)).rejects.toThrow(expect.objectContaining({ name: 'SlimGoError' }));
+  });
+
+  // SLIM_GO_TEST_SEED repeats a failure, SLIM_GO_TEST_RANDOM makes more of them.
+  const firstSeed = Number(process.env.SLIM_GO_TEST_SEED ?? Date.now() % 1_000_000);
+  const randomCount = Number(process.env.SLIM_GO_TEST_RANDOM ?? 12);
+  const seeds = Array.from({ length: randomCount }, (_, index) => firstSeed + index);
+  let built = 0;
+
+  it.concurrent.each(seeds)('agrees about the random Dockerfile with seed %i', async (seed) => {
+    const item = randomDockerfile(seed);
+    const [theirs, ours] = await Promise.allSettled([engine(item), embedded(item)]);
+    const about = { seed, dockerfile: item.dockerfile };
+    if (theirs.status === 'fulfilled') {
+      built++;
+      expect({ ...about, ...ours }).toEqual({ ...about, ...theirs });
+    } else {
+      expect({ ...about, status: ours.status }).toEqual({ ...about, status: 'rejected' });
+      expect((ours as PromiseRejectedResult).reason).toBeInstanceOf(SlimGoError);
+    }
+  });
+
+  it('built most of the random Dockerfiles rather than refusing them', () => {
+    expect(built / randomCount).toBeGreaterThan(0.4);
+  });
+
+  it('agrees with the classic builder and its client about .dockerignore', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'slim-go-ignore-'));
+    try {
+      writeContext(folder);
+      writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY . /\n');
+      for (const ignore of [
+        '*\n!dir\n',
+        '**\n!**/*.txt\n',
+        'dir\n!dir/sub/deep\n',
+        '# c\n/*.txt \n!a.txt\ndir/*/t*\nDockerfile\n',
+      ]) {
+        writeFileSync(join(folder, '.dockerignore'), ignore);
+        const tag = `${prefix}:${tags.length}`;
+        tags.push(tag);
+        execFileSync('docker', ['build', '--quiet', '--tag', tag, folder], {
+          env: { ...process.env, DOCKER_BUILDKIT: '0', DOCKER_HOST: engineHost },
+          stdio: 'pipe',
+        });
+        const expected = await filesOfEngine(docker, tag);
+        const image = await buildEmbedded({
+          dockerfile: join(folder, 'Dockerfile'),
+          context: folder,
+          platform: hostContainerPlatform(),
+        });
+        expect({ ignore, files: (await outcomeOfImage(image)).files }).toEqual({ ignore, files: expected });
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('the embedded engine', () => {
+  it.each(modernCorpus)('gives what BuildKit 0.25 gave: $name', async (item) => {
+    expect(await embedded(item)).toEqual(modernOutcomes[item.name]);
+  });
+
+  const refusal = async (dockerfile: string, ignore?: string): Promise<SlimGoError> => {
+    const item = { name: '', dockerfile, ...(ignore === undefined ? {} : { ignore }) };
+    const error: unknown = await buildEmbedded({
+      ...writeCase(item),
+      dockerfileName: 'apps/hello/Dockerfile',
+      platform: hostContainerPlatform(),
+    }).catch((reason) => reason);
+    expect(error).toBeInstanceOf(SlimGoError);
+    return error as SlimGoError;
+  };
+
+  it.each([
+    ['RUN', 'FROM scratch\nRUN true\n', 'apps/hello/Dockerfile:2: RUN needs a container engine.'],
+    ['a base image', 'FROM alpine\n', 'apps/hello/Dockerfile:1: FROM alpine needs'],
+    [
+      'COPY --from=<image>',
+      'FROM scratch\nCOPY --from=alpine:3 / /\n',
+      'apps/hello/Dockerfile:2: COPY --from=alpine:3 needs',
+    ],
+    [
+      'ADD of a URL',
+      'FROM scratch\nADD https://example.com/x /\n',
+      'apps/hello/Dockerfile:2: ADD https://example.com/x needs',
+    ],
+    ['--parents', 'FROM scratch\nCOPY --parents dir /\n', 'apps/hello/Dockerfile:2: COPY --parents needs'],
+    ['a symbolic mode', 'FROM scratch\nCOPY --chmod=u+x a.txt /\n', 'apps/hello/Dockerfile:2: --chmod=u+x needs'],
+    ['setuid by --chmod', 'FROM scratch\nCOPY --chmod=4755 a.txt /\n', 'apps/hello/Dockerfile:2: --chmod=4755 needs'],
+    [
+      'another language',
+      '# syntax=acme/frontend\nFROM scratch\n',
+      'apps/hello/Dockerfile:1: the frontend acme/frontend',
+    ],
+    [
+      'ONBUILD of a stage',
+      'FROM scratch AS a\nONBUILD COPY a.txt /\nFROM a\n',
+      'apps/hello/Dockerfile:3: FROM a triggers',
+    ],
+    [
+      '--chmod that makes folders',
+      'FROM scratch\nCOPY --chmod=644 a.txt /etc/x/\n',
+      'apps/hello/Dockerfile:2: --chmod=0644 together',
+    ],
+    [
+      'ADD --chown of an archive',
+      'FROM scratch\nADD --chown=1 plain.tar /\n',
+      'apps/hello/Dockerfile:2: ADD --chown of an archive',
+    ],
+  ])('leaves to a container engine: %s', async (_, dockerfile, message) => {
+    const error = await refusal(dockerfile);
+    expect(error.code).toBe('DOCKERFILE_NEEDS_ENGINE');
+    expect(error.message).toContain(message);
+    expect(error.hint).toBeTruthy();
+  });
+
+  it('suggests near names for a source that is not there', async () => {
+    const error = await refusal('FROM scratch\n\nCOPY dir/tow.md /\n');
+    expect(error.code).toBe('COPY_FAILED');
+    expect(error.message).toBe(
+      'apps/hello/Dockerfile:3: COPY dir/tow.md: there is no "dir/tow.md" in the build context.',
+    );
+    expect(error.hint).toContain('dir/two.md');
+  });
+
+  it('says which line of .dockerignore hides a source', async () => {
+    const error = await refusal('FROM scratch\nCOPY dir/one.txt /\n', '# nothing\n**/*.txt\n');
+    expect(error.code).toBe('COPY_FAILED');
+    expect(error.message).toMatch(/COPY dir\/one.txt: it exists, but .*\.dockerignore:2 hides it \("\*\*\/\*\.txt"\)/);
+  });
+
+  it('refuses to leave the context, by name and by link', async () => {
+    expect((await refusal('FROM scratch\nCOPY ../x /\n')).message).toContain(
+      '"../x" lies outside of the build context',
+    );
+    const error = await refusal('FROM scratch\nCOPY dir/link-dangling /\n');
+    expect(error.code).toBe('CONTEXT_INVALID');
+    expect(error.message).toContain('dir/link-dangling is a link to /nowhere');
+  });
+
+  it('refuses a name for --chown that the image does not know', async () => {
+    expect((await refusal('FROM scratch\nCOPY --chown=web a.txt /\n')).message).toContain(
+      '/etc/passwd does not know "web"',
+    );
+  });
+
+  it('says that the Dockerfile is missing or empty', async () => {
+    const missing = buildEmbedded({ dockerfile: join(scratch, 'none'), context, platform: hostContainerPlatform() });
+    await expect(missing).rejects.toMatchObject({ code: 'DOCKERFILE_MISSING' });
+    expect((await refusal('# only a comment\n')).message).toContain('is empty');
+  });
+
+  it('refers to files instead of reading them, and makes a layer only where there are files', async () => {
+    const item = { name: '', dockerfile: 'FROM scratch\nCOPY hello /bin/hello\nWORKDIR /bin\nENV A=1\n' };
+    const image = await buildEmbedded({ ...writeCase(item), platform: hostContainerPlatform(), labels: { l: '1' } });
+    expect(image.layers).toEqual([
+      {
+        entries: [
+          { path: 'bin', type: 'directory', mode: 0o755, uid: 0, gid: 0 },
+          {
+            path: 'bin/hello',
+            type: 'file',
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            content: { path: join(context, 'hello'), offsetBytes: 0, sizeBytes: 6 },
+          },
+        ],
+      },
+    ]);
+    expect(image.history).toEqual([
+      { created_by: 'COPY hello /bin/hello' },
+      { created_by: 'WORKDIR /bin', empty_layer: true },
+      { created_by: 'ENV A=1', empty_layer: true },
+    ]);
+    expect(image.config.Labels).toEqual({ l: '1' });
   });
 });

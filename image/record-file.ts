@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { SlimGoError } from '../errors';
 import type { FileContent } from './image';
 import type { ImageRecord, PlatformRecord } from './record';
-import { replaceFile, writeFully } from './replace-file';
+import { replaceFile, writeAt } from './replace-file';
 import { contentBytes, endOfArchive, paddedBytes, readMembers } from './tar';
 
 const hint = 'Run the image target again (with --skip-nx-cache if it is restored from the cache like this).';
@@ -15,7 +15,7 @@ const hint = 'Run the image target again (with --skip-nx-cache if it is restored
  */
 export async function writeRecord(file: string, record: ImageRecord, signal?: AbortSignal): Promise<void> {
   const bytes = Buffer.from(`${JSON.stringify(orderRecord(record), null, 2)}\n`);
-  await replaceFile(file, (handle) => writeFully(handle, bytes, 0), signal);
+  await replaceFile(file, async (handle) => writeAt(handle, bytes, 0), signal);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { mkdirSync, writeSync } from 'node:fs';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SlimGoError } from '../errors';
 
@@ -18,7 +19,7 @@ export async function replaceFile<Result>(
   let handle: FileHandle | undefined;
   try {
     throwIfAborted(file, signal);
-    await mkdir(dirname(file), { recursive: true });
+    mkdirSync(dirname(file), { recursive: true });
     handle = await open(temporary, 'wx+');
     const result = await write(handle);
     // A full or remote disk may refuse only here.
@@ -36,11 +37,13 @@ export async function replaceFile<Result>(
   }
 }
 
-/** Writes all of `bytes`; a single write may stop short. */
-export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+/**
+ * Writes a few blocks at once: for some kilobytes, the way to another thread and back costs more than the write.
+ * A single write may stop short, hence the loop.
+ */
+export function writeAt(handle: FileHandle, bytes: Uint8Array, position: number): void {
   for (let offset = 0; offset < bytes.byteLength; ) {
-    const { bytesWritten } = await handle.write(bytes, offset, bytes.byteLength - offset, position + offset);
-    offset += bytesWritten;
+    offset += writeSync(handle.fd, bytes, offset, bytes.byteLength - offset, position + offset);
   }
 }
 

@@ -37,9 +37,9 @@ export const createNodes: CreateNodes<PluginOptions> = [
   async (moduleFiles, options, context) => {
     const workspace = await readWorkspace(context.workspaceRoot);
     lastWorkspace = workspace;
-    const { tree, stated, takenNames, readText } = workspace;
+    const { tree, stated, packageNames, readText } = workspace;
     const warnings = new Set<string>();
-    const projects = findProjects(tree, stated, takenNames, basename(context.workspaceRoot));
+    const projects = findProjects(tree, stated, packageNames, basename(context.workspaceRoot));
     const results = moduleFiles.map((file): CreateNodesResultArray[number] => {
       const dir = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '';
       const own = projects.filter(({ module }) => module.dir === dir);
@@ -112,7 +112,7 @@ interface Workspace {
   readonly root: string;
   readonly tree: GoTree;
   readonly stated: ReadonlyMap<string, StatedProject>;
-  readonly takenNames: ReadonlySet<string>;
+  readonly packageNames: ReadonlyMap<string, string>;
   readonly readText: (file: string) => string | undefined;
 }
 
@@ -134,7 +134,7 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
     file.replaceAll('\\', '/'),
   );
   const stated = new Map<string, StatedProject>();
-  const takenNames = new Set<string>();
+  const packageNames = new Map<string, string>();
   for (const file of files) {
     const [, dir = '', kind] = /^(?:(.*)\/)?(project|package)\.json$/.exec(file) ?? [];
     if (kind === undefined) continue;
@@ -148,9 +148,9 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
         ...json.nx,
         ...stated.get(dir),
       });
-    } else if (typeof json.name === 'string') takenNames.add(json.name);
+    } else if (typeof json.name === 'string' && dir !== '') packageNames.set(dir, json.name);
   }
-  return { root, tree: new GoTree({ files, read }), stated, takenNames, readText };
+  return { root, tree: new GoTree({ files, read }), stated, packageNames, readText };
 }
 
 function parseJson(text: string | undefined): Record<string, unknown> | undefined {

@@ -26,19 +26,19 @@ export interface GoProject {
  * folder with a project.json is that project's program, if it is the only one there. A module whose packages are all
  * other projects' is none.
  * @param stated what project.json says, by folder
- * @param takenNames names of projects in other folders, from package.json
+ * @param packageNames what package.json's without "nx" say, by folder: projects of npm workspaces have those names
  */
 export function findProjects(
   tree: GoTree,
   stated: ReadonlyMap<string, StatedProject>,
-  takenNames: ReadonlySet<string>,
+  packageNames: ReadonlyMap<string, string>,
   workspaceName: string,
 ): GoProject[] {
   const drafts = [...tree.modules.values()]
     .filter(({ dir }) => !/(^|\/)(testdata|vendor|node_modules|[_.][^/]*)(\/|$)/.test(dir))
     .flatMap((module) => projectsOf(tree, module, stated));
   const roots = new Set(drafts.map(({ root }) => root));
-  const taken = new Set(takenNames);
+  const taken = new Set([...packageNames].flatMap(([dir, name]) => (roots.has(dir) ? [] : [name])));
   for (const [dir, { name }] of stated) if (name !== undefined && !roots.has(dir)) taken.add(name);
   const names = projectNames(drafts, stated, taken, workspaceName);
   return drafts.map((draft) => ({ ...draft, name: names.get(draft.root)! }));

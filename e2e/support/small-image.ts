@@ -74,3 +74,28 @@ export async function writeSmallImage(file: string, image: SmallImage): Promise<
   };
   return { references: image.references, platforms: [platform] };
 }
+
+/** Removes the images that carry the label `suite=<suite>`, cached build steps (which inherit it) among them. */
+export function removeSuiteImages(host: string | undefined, suite: string): void {
+  const docker = (...args: string[]): string =>
+    execFileSync('docker', ['-H', host ?? '', ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  const left = (): string[] => docker('images', '--no-trunc', '-aq', '--filter', `label=suite=${suite}`).split('\n');
+  // A parent is refused while it has children, and goes with its last child: so child by child, until nothing moves.
+  for (
+    let images = left(), before = 0;
+    images[0] && images.length !== before;
+    before = images.length, images = left()
+  ) {
+    for (const image of new Set(images)) {
+      try {
+        docker('rmi', '-f', image);
+      } catch {
+        // Its turn comes in the next round, or it went with its child.
+      }
+    }
+  }
+  if (left()[0]) throw new Error(`Images of ${suite} could not be removed: ${left().join(' ')}`);
+}

@@ -94,7 +94,10 @@ export function readInstruction(raw: RawInstruction, file: string): Instruction 
       if (args.length === 3 && args[1]!.toLowerCase() === 'as') {
         name = args[2]!.toLowerCase();
         if (!/^[a-z][a-z0-9-_.]*$/.test(name)) {
-          fail(`"${args[2]}" can't name a build stage.`, 'A stage name starts with a letter; letters, digits, - _ . follow.');
+          fail(
+            `"${args[2]}" can't name a build stage.`,
+            'A stage name starts with a letter; letters, digits, - _ . follow.',
+          );
         }
       } else if (args.length !== 1) fail('FROM takes "<image>" or "<image> AS <name>".');
       return { ...base, kind: 'FROM', base: args[0]!, name, platform: flags.text('platform') };
@@ -107,7 +110,9 @@ export function readInstruction(raw: RawInstruction, file: string): Instruction 
         args: args.map((arg) => {
           const equals = arg.indexOf('=');
           if (equals === 0) fail('ARG names can not be blank.');
-          return equals < 0 ? { key: arg, value: undefined } : { key: arg.slice(0, equals), value: arg.slice(equals + 1) };
+          return equals < 0
+            ? { key: arg, value: undefined }
+            : { key: arg.slice(0, equals), value: arg.slice(equals + 1) };
         }),
       };
     case 'ENV':
@@ -294,7 +299,8 @@ function readHealthcheck(raw: RawInstruction, fail: Fail): Healthcheck {
     const text = flags.text(name);
     if (text === undefined) return 0;
     const nanoseconds = parseDuration(text);
-    if (nanoseconds === undefined) return fail(`--${name}=${text} is no duration.`, 'Write for example 30s, 1m30s or 500ms.');
+    if (nanoseconds === undefined)
+      return fail(`--${name}=${text} is no duration.`, 'Write for example 30s, 1m30s or 500ms.');
     if (nanoseconds !== 0 && nanoseconds < 1e6) fail(`--${name}=${text} is less than 1ms.`);
     return nanoseconds;
   };

@@ -81,7 +81,12 @@ export function parseDockerfile(text: string, file: string): ParsedDockerfile {
         if (!terminated) content += raw;
       }
       if (!terminated) {
-        throw dockerfileError(file, line, `the heredoc <<${mark.name} is not terminated.`, `End it with a line "${mark.name}".`);
+        throw dockerfileError(
+          file,
+          line,
+          `the heredoc <<${mark.name} is not terminated.`,
+          `End it with a line "${mark.name}".`,
+        );
       }
       heredocs.push({ ...mark, content });
     }
@@ -104,8 +109,8 @@ function isComment(line: string): boolean {
 }
 
 /** Removes the continuation character at the end; the second value tells whether it was there. */
-function cutContinuation(line: string, escape: EscapeToken): [string, boolean] {
-  const expression = escape === '\\' ? /(^|[^\\])\\[ \t]*$/ : /(^|[^`])`[ \t]*$/;
+function cutContinuation(line: string, escapeToken: EscapeToken): [string, boolean] {
+  const expression = escapeToken === '\\' ? /(^|[^\\])\\[ \t]*$/ : /(^|[^`])`[ \t]*$/;
   return expression.test(line) ? [line.replace(expression, '$1'), true] : [line, false];
 }
 
@@ -148,9 +153,9 @@ function cutAtBlanks(text: string): [string] | [string, string] {
 
 type Split = Omit<RawInstruction, 'heredocs' | 'line' | 'endLine'>;
 
-function splitInstruction(original: string, escape: EscapeToken, file: string, line: number): Split {
+function splitInstruction(original: string, escapeToken: EscapeToken, file: string, line: number): Split {
   const [command, rest = ''] = cutAtBlanks(trimSpace(original));
-  const { flags, args: argText } = cutFlags(rest, escape);
+  const { flags, args: argText } = cutFlags(rest, escapeToken);
   const text = trimSpace(argText);
   const keyword = command.toUpperCase();
   const fail = (message: string): never => {
@@ -175,10 +180,10 @@ function splitInstruction(original: string, escape: EscapeToken, file: string, l
     case 'FROM':
       return result(splitBlanks(text));
     case 'ARG':
-      return result(splitQuoted(text, escape));
+      return result(splitQuoted(text, escapeToken));
     case 'ENV':
     case 'LABEL':
-      return result(splitPairs(text, keyword, escape, fail));
+      return result(splitPairs(text, keyword, escapeToken, fail));
     case 'HEALTHCHECK': {
       const match = /^(\S+)\s*([\s\S]*)$/.exec(text);
       if (!match) return result([]);
@@ -212,7 +217,7 @@ function parseJsonWords(text: string, fail: (message: string) => never): readonl
 }
 
 /** Takes the leading `--flag[=value]` words off; a bare `--` ends them. */
-function cutFlags(text: string, escape: EscapeToken): { flags: readonly string[]; args: string } {
+function cutFlags(text: string, escapeToken: EscapeToken): { flags: readonly string[]; args: string } {
   const flags: string[] = [];
   let word = '';
   let inWord = false;
@@ -246,7 +251,7 @@ function cutFlags(text: string, escape: EscapeToken): { flags: readonly string[]
       quote = '';
       continue;
     }
-    if (character === escape) {
+    if (character === escapeToken) {
       if (index + 1 === text.length) continue;
       character = text[++index]!;
     }
@@ -257,7 +262,7 @@ function cutFlags(text: string, escape: EscapeToken): { flags: readonly string[]
 }
 
 /** Words separated by white space; quotes and escapes stay for the expansion. */
-function splitQuoted(text: string, escape: EscapeToken): readonly string[] {
+function splitQuoted(text: string, escapeToken: EscapeToken): readonly string[] {
   const words: string[] = [];
   let word = '';
   let quote = '';
@@ -271,7 +276,7 @@ function splitQuoted(text: string, escape: EscapeToken): readonly string[] {
       quoted = false;
       continue;
     }
-    if (character === escape && quote !== "'") {
+    if (character === escapeToken && quote !== "'") {
       // An escape character at the very end is dropped.
       if (index + 1 < characters.length) word += character + characters[++index]!;
       continue;
@@ -289,10 +294,10 @@ function splitQuoted(text: string, escape: EscapeToken): readonly string[] {
 function splitPairs(
   text: string,
   keyword: string,
-  escape: EscapeToken,
+  escapeToken: EscapeToken,
   fail: (message: string) => never,
 ): readonly string[] {
-  const words = splitQuoted(text, escape);
+  const words = splitQuoted(text, escapeToken);
   if (words.length === 0) return [];
   if (!words[0]!.includes('=')) {
     const [key, value] = cutAtBlanks(text);

@@ -123,7 +123,8 @@ export function planDockerfile(options: PlanOptions): DockerfilePlan {
   for (const instruction of globals) {
     for (const { key, value } of instruction.args) {
       const given = Object.hasOwn(buildArgs, key) ? buildArgs[key] : undefined;
-      const result = given ?? (value === undefined ? undefined : expand(value, lookupIn(globalVariables), instruction.line));
+      const result =
+        given ?? (value === undefined ? undefined : expand(value, lookupIn(globalVariables), instruction.line));
       if (result !== undefined) globalVariables.set(key, result);
     }
   }
@@ -245,7 +246,9 @@ function findTarget(stages: readonly Stage[], target: string | undefined, file: 
     file,
     stages[0]!.from.line,
     `there is no stage "${target}" to build.`,
-    near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The stages are: ${names.join(', ') || 'none has a name'}.`,
+    near.length > 0
+      ? `Did you mean ${near.join(' or ')}?`
+      : `The stages are: ${names.join(', ') || 'none has a name'}.`,
   );
 }
 
@@ -388,9 +391,7 @@ class StagePlanner {
     const { line } = instruction;
     const { config, variables } = this.state;
     const expand = (word: string) =>
-      inDockerfile(this.parsed.file, line, () =>
-        expandWord(word, lookupIn(variables), { escape: this.parsed.escape }),
-      );
+      inDockerfile(this.parsed.file, line, () => expandWord(word, lookupIn(variables), { escape: this.parsed.escape }));
     const record = (createdBy: string) => this.steps.push({ line, createdBy });
     switch (instruction.kind) {
       case 'RUN':
@@ -428,9 +429,7 @@ class StagePlanner {
       case 'EXPOSE': {
         const ports = inDockerfile(this.parsed.file, line, () =>
           parsePorts(
-            instruction.ports.flatMap((port) =>
-              expandWords(port, lookupIn(variables), { escape: this.parsed.escape }),
-            ),
+            instruction.ports.flatMap((port) => expandWords(port, lookupIn(variables), { escape: this.parsed.escape })),
           ),
         );
         config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) };
@@ -543,8 +542,13 @@ class StagePlanner {
     } else if (chmod !== undefined && (!/^[0-7]+$/.test(chmod) || Number.parseInt(chmod, 8) > 0o7777)) {
       throw dockerfileError(this.parsed.file, line, `--chmod=${chmod} is no octal mode between 0 and 7777.`);
     }
+    if (chmod !== undefined && /^[0-7]+$/.test(chmod) && Number.parseInt(chmod, 8) > 0o777) {
+      refuse(`--chmod=${chmod} needs a container engine: versions of Docker differ on setuid, setgid and sticky bits.`);
+    }
     if (typeof source === 'string') {
-      refuse(`COPY --from=${source} needs a container engine: it is no stage of this Dockerfile, so it names an image.`);
+      refuse(
+        `COPY --from=${source} needs a container engine: it is no stage of this Dockerfile, so it names an image.`,
+      );
     }
     if (copy.parents) refuse(`${copy.kind} --parents needs a container engine.`);
     if (copy.keepGitDir !== undefined) refuse('ADD --keep-git-dir needs a container engine.');
@@ -597,7 +601,9 @@ class StagePlanner {
 
 /** http(s), git, and the scp-like form; everything else is a path of the context. */
 function isRemote(source: string): boolean {
-  return /^(https?|git|ssh|ftp):\/\//i.test(source) || /^[\w.-]+@[\w.-]+:/.test(source) || /^github\.com\//.test(source);
+  return (
+    /^(https?|git|ssh|ftp):\/\//i.test(source) || /^[\w.-]+@[\w.-]+:/.test(source) || /^github\.com\//.test(source)
+  );
 }
 
 /** Joins with the working directory; what says "directory" (`/` or `/.` at the end, or nothing at all) is kept. */

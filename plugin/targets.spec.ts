@@ -1,0 +1,175 @@
+import { GoTree } from '../go/packages';
+import { formatPlatform, hostContainerPlatform, hostPlatform } from '../platform';
+import { findProjects, type StatedProject } from './projects';
+import { type PluginOptions, targetsOf } from './targets';
+
+const warnings: string[] = [];
+
+function targetsIn(
+  files: Readonly<Record<string, string>>,
+  root: string,
+  settings: {
+    readonly stated?: Readonly<Record<string, StatedProject>>;
+    readonly options?: PluginOptions;
+    readonly targetDefaults?: Readonly<Record<string, { options: object }>>;
+  } = {},
+) {
+  warnings.length = 0;
+  const tree = new GoTree({ files: Object.keys(files), read: (file) => Buffer.from(files[file] ?? '') });
+  const projects = findProjects(tree, new Map(Object.entries(settings.stated ?? {})), new Map(), 'ws');
+  const project = projects.find((candidate) => candidate.root === root);
+  if (!project) throw new Error(`no project at ${root}`);
+  return targetsOf(project, {
+    tree,
+    options: settings.options ?? {},
+    nxJson: { targetDefaults: settings.targetDefaults ?? {} },
+    readText: (file) => files[file],
+    warn: (message) => warnings.push(message),
+  });
+}
+
+const filesets = (inputs: readonly unknown[] | undefined) =>
+  (inputs ?? []).filter((input) => typeof input === 'string');
+const main = 'package main\n\nfunc main() {}\n';
+const dockerfile = 'FROM scratch\nARG TARGETPLATFORM\nCOPY dist/$TARGETPLATFORM/hello /hello\nENTRYPOINT ["/hello"]\n';
+const app = {
+  'go.mod': 'module ex.com/acme\n\ngo 1.24\n',
+  'apps/hello/main.go': 'package main\n\nimport _ "ex.com/acme/libs/greet"\n\nfunc main() {}\n',
+  'apps/hello/main_test.go': 'package main\n\nimport _ "ex.com/acme/libs/fake"\n',
+  'apps/hello/Dockerfile': dockerfile,
+  'apps/tool/main.go': main,
+  'libs/greet/greet.go': 'package greet\n',
+  'libs/fake/fake.go': 'package fake\n',
+};
+const host = formatPlatform(hostPlatform());
+const container = formatPlatform(hostContainerPlatform());
+
+it('gives a program with a Dockerfile the whole way to a running image', () => {
+  const targets = targetsIn(app, 'apps/hello');
+  expect(Object.keys(targets)).toEqual(['build', 'test', 'lint', 'format', 'image', 'docker-build', 'docker-run']);
+  expect(targets.build).toMatchObject({
+    cache: true,
+    options: { platforms: [container] },
+    configurations: { release: { vcs: true } },
+  });
+  expect(targets.build!.outputs).toEqual([`{projectRoot}/dist/${container}`]);
+  expect(targets.image).toMatchObject({ cache: true, dependsOn: ['build'], outputs: ['{projectRoot}/dist/image'] });
+  expect(targets['docker-build']).toMatchObject({ cache: false, dependsOn: ['image'] });
+  expect(targets['docker-run']).toMatchObject({ cache: false, dependsOn: ['image'] });
+  expect(targets['docker-run']!.continuous).toBeUndefined();
+  for (const target of Object.values(targets))
+    expect(target.metadata).toMatchObject({ description: expect.any(String), help: expect.any(Object) });
+});
+
+it('compiles for the host where there is no Dockerfile', () => {
+  const targets = targetsIn(app, 'apps/tool');
+  expect(Object.keys(targets)).toEqual(['build', 'lint', 'format']);
+  expect(targets.build!.options.platforms).toEqual([host]);
+});
+
+it('lists the folders of the closure in one pattern, without tests', () => {
+  const inputs = filesets(targetsIn(app, 'apps/hello').build!.inputs);
+  expect(inputs[0]).toMatch(/^\{workspaceRoot\}\/\{apps\/hello,libs\/greet\}\/\*\.\{go,/);
+  expect(inputs).toContain('!{workspaceRoot}/**/*_test.go');
+  expect(inputs).toContain('{workspaceRoot}/{go.mod,go.sum,go.work,vendor/modules.txt}');
+  expect(JSON.stringify(inputs)).not.toContain('fake');
+  expect(JSON.stringify(targetsIn(app, 'apps/hello').test!.inputs)).toContain('libs/fake');
+});
+
+it('takes embedded files in, and leaves no name out where one may be embedded', () => {
+  const embedding = (pattern: string) =>
+    filesets(
+      targetsIn(
+        {
+          'go.mod': 'module ex.com/a\n',
+          'main.go': `package main\n\nimport _ "embed"\n\n//go:embed ${pattern}\nvar x string\n`,
+        },
+        '',
+      ).build!.inputs,
+    );
+  expect(embedding('static/*.html')).toEqual(
+    expect.arrayContaining([
+      '{workspaceRoot}/static/*.html',
+      '{workspaceRoot}/static/*.html/**/*',
+      '!{workspaceRoot}/*_test.go',
+    ]),
+  );
+  expect(embedding('all:{a}')).toContain('{workspaceRoot}/?a?/**/*');
+  expect(embedding('*').filter((input) => String(input).startsWith('!'))).toEqual([]);
+});
+
+it('keys the Go version and environment by what works in every shell, without Go too', () => {
+  const runtimes = (targetsIn(app, 'apps/hello').build!.inputs as { runtime?: string }[]).flatMap(
+    ({ runtime }) => runtime ?? [],
+  );
+  expect(runtimes).toHaveLength(1);
+  expect(runtimes[0]).toMatch(/^go env GOVERSION [A-Z0-9 ]+ \|\| echo no go$/);
+});
+
+it('follows the options that project.json and nx.json state', () => {
+  const targets = targetsIn(app, 'apps/hello', {
+    stated: {
+      'apps/hello': {
+        targets: {
+          build: { options: { platforms: ['linux/arm64', 'linux/arm/v7'], outputPath: '{projectRoot}/bin' } },
+        },
+      },
+    },
+    targetDefaults: { 'slim-go:build': { options: { platforms: ['plan9/386'] } } },
+  });
+  expect(targets.build!.outputs).toEqual(['{projectRoot}/bin/linux/arm64', '{projectRoot}/bin/linux/arm/v7']);
+  expect(targets.image!.options.platforms).toEqual(['linux/arm64', 'linux/arm/v7']);
+  expect(targets.image!.dependsOn).toBeUndefined();
+});
+
+it('makes docker-run continuous where the Dockerfile exposes a port', () => {
+  const files = { ...app, 'apps/hello/Dockerfile': `${dockerfile}EXPOSE 8080\n` };
+  expect(targetsIn(files, 'apps/hello')['docker-run']!.continuous).toBe(true);
+});
+
+it('has an image that compiles for itself depend on its context, as .dockerignore leaves it, and on no build', () => {
+  const files = {
+    ...app,
+    'apps/hello/Dockerfile':
+      'FROM golang:1.24 AS build\nCOPY go.mod ./\nCOPY . .\nRUN go build -o /hello ./apps/hello\nFROM scratch\nCOPY --from=build /hello /hello\n',
+    'apps/hello/Dockerfile.dockerignore': '**\n!go.mod\n!**/*.go\n**/*_test.go\n',
+  };
+  const stated = { 'apps/hello': { targets: { image: { options: { context: '.' } } } } };
+  const { image } = targetsIn(files, 'apps/hello', { stated });
+  expect(image!.dependsOn).toBeUndefined();
+  const inputs = filesets(image!.inputs);
+  expect(inputs).toEqual(
+    expect.arrayContaining(['{workspaceRoot}/**/*.go', '{workspaceRoot}/go.mod', '!{workspaceRoot}/**/*_test.go']),
+  );
+  expect(inputs).not.toContain('{workspaceRoot}/**/*');
+});
+
+it('takes files that the Dockerfile copies beside the binary', () => {
+  const files = { ...app, 'apps/hello/Dockerfile': `${dockerfile}COPY public/ etc/*.conf /srv/\n` };
+  const inputs = filesets(targetsIn(files, 'apps/hello').image!.inputs);
+  expect(inputs).toEqual(
+    expect.arrayContaining(['{workspaceRoot}/apps/hello/public/**/*', '{workspaceRoot}/apps/hello/etc/*.conf']),
+  );
+  expect(JSON.stringify(inputs)).not.toContain('dist');
+});
+
+it('keeps the targets of a Dockerfile that can not be read, and says why', () => {
+  const targets = targetsIn({ ...app, 'apps/hello/Dockerfile': 'FORM scratch\n' }, 'apps/hello');
+  expect(targets.image!.dependsOn).toEqual(['build']);
+  expect(warnings.join()).toMatch(/apps\/hello\/Dockerfile:1:.*FORM/);
+});
+
+it('calls targets as the plugin options say', () => {
+  const targets = targetsIn(app, 'apps/hello', {
+    options: { buildTargetName: 'compile', imageTargetName: 'oci', dockerBuildTargetName: 'load' },
+  });
+  expect(targets.oci!.dependsOn).toEqual(['compile']);
+  expect(targets.load!.dependsOn).toEqual(['oci']);
+  expect(targets.build).toBeUndefined();
+});
+
+it('tests only the packages of its own project', () => {
+  const files = { ...app, 'libs/greet/greet_test.go': 'package greet\n', 'apps/shared/s.go': 'package shared\n' };
+  expect(targetsIn(files, '').test!.command).toBe('go test ./apps/shared/... ./libs/...');
+  expect(targetsIn(files, 'apps/hello').test!.command).toBe('go test ./...');
+});
