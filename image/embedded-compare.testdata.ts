@@ -71,8 +71,9 @@ export async function outcomeOfImage(image: Image): Promise<Outcome> {
   return { files: sorted, config: normaliseConfig({ ...image.config }), author: image.author ?? '' };
 }
 
-/** What the engine itself puts into every container. */
-const engineFiles = /^(\.dockerenv|dev|proc|sys|etc\/(hosts|hostname|resolv\.conf|mtab))($|\/)/;
+/** What the engine itself puts into every container, and the Dockerfile that `packContext` put into the context. */
+const engineFiles =
+  /^((.*\/)?\.dockerfile\.[0-9a-f]{16}$|\.dockerenv|dev|proc|sys|etc\/(hosts|hostname|resolv\.conf|mtab))($|\/)/;
 
 /** Builds with a real engine, makes a container, exports its files. */
 export async function outcomeOfEngine(

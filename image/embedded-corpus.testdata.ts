@@ -60,7 +60,16 @@ export function writeContext(root: string): void {
   chmodSync(join(packed, 'p'), 0o755);
   chmodSync(join(packed, 'p/q'), 0o711);
   symlinkSync('q/file', join(packed, 'p/link'));
-  const tar = (...args: string[]) => execFileSync('tar', ['--owner=7', '--group=8', '--numeric-owner', ...args]);
+  const tar = (...args: string[]) =>
+    execFileSync('tar', [
+      '--owner=7',
+      '--group=8',
+      '--numeric-owner',
+      '--mtime=@0',
+      '--sort=name',
+      '--format=gnu',
+      ...args,
+    ]);
   tar('-C', packed, '-cf', join(root, 'plain.tar'), 'p');
   tar('-C', packed, '-czf', join(root, 'zipped.tgz'), 'p');
   tar('-C', packed, '-czf', join(root, 'noextension'), 'p');

@@ -124,7 +124,7 @@ export const modernOutcomes: Readonly<Record<string, Outcome>> = {
   'ADD --unpack=false': {
     files: {
       t: 'directory 755 0:0 ',
-      't.tar': 'file 644 0:0 10240 5f8ab07b9a76',
+      't.tar': 'file 644 0:0 10240 ffbb300ef6ed',
       't/p': 'directory 755 7:8 ',
       't/p/link': 'symlink 777 7:8 q/file',
       't/p/q': 'directory 711 7:8 ',

@@ -57,7 +57,9 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
   const engine = (item: DockerfileCase) => {
     const tag = `${prefix}:${tags.length}`;
     tags.push(tag);
-    return outcomeOfEngine(docker, tag, { ...writeCase(item), version: '2' });
+    const build = () => outcomeOfEngine(docker, tag, { ...writeCase(item), version: '2' });
+    // BuildKit of 20.10 now and then fails a build for no reason when several run at once: a refusal counts twice.
+    return build().catch(build);
   };
 
   it.concurrent.each(corpus.map((item) => [item.name, item] as const))('gives the same image: %s', async (_, item) => {
@@ -84,7 +86,7 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
       built++;
       expect({ ...about, ...ours }).toEqual({ ...about, ...theirs });
     } else {
-      expect({ ...about, status: ours.status }).toEqual({ ...about, status: 'rejected' });
+      expect({ ...about, theirs, status: ours.status }).toEqual({ ...about, theirs, status: 'rejected' });
       expect((ours as PromiseRejectedResult).reason).toBeInstanceOf(SlimGoError);
     }
   });
@@ -97,13 +99,17 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
     const folder = mkdtempSync(join(tmpdir(), 'slim-go-ignore-'));
     try {
       writeContext(folder);
+      // The classic client drops setuid bits, BuildKit keeps them.
+      rmSync(join(folder, 'suid'));
       writeFileSync(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY . /\n');
-      for (const ignore of [
+      // Not here: exceptions with wildcards inside ignored folders, which the classic client overlooks and BuildKit finds.
+      const ignores = [
         '*\n!dir\n',
-        '**\n!**/*.txt\n',
         'dir\n!dir/sub/deep\n',
         '# c\n/*.txt \n!a.txt\ndir/*/t*\nDockerfile\n',
-      ]) {
+        '**/t*\n!**/three.txt\n[a-b].txt\n',
+      ];
+      for (const ignore of ignores) {
         writeFileSync(join(folder, '.dockerignore'), ignore);
         const tag = `${prefix}:${tags.length}`;
         tags.push(tag);
@@ -197,6 +203,22 @@ describe('the embedded engine', () => {
     const error = await refusal('FROM scratch\nCOPY dir/one.txt /\n', '# nothing\n**/*.txt\n');
     expect(error.code).toBe('COPY_FAILED');
     expect(error.message).toMatch(/COPY dir\/one.txt: it exists, but .*\.dockerignore:2 hides it \("\*\*\/\*\.txt"\)/);
+  });
+
+  it('finds exceptions with wildcards inside ignored folders, as BuildKit 0.25 does', async () => {
+    const outcome = await embedded({ name: '', dockerfile: 'FROM scratch\nCOPY . /\n', ignore: '**\n!**/*.txt\n' });
+    expect(Object.keys(outcome.files)).toEqual([
+      'a.txt',
+      'b.txt',
+      'c d.txt',
+      'dir',
+      'dir/one.txt',
+      'dir/sub',
+      'dir/sub/deep',
+      'dir/sub/deep/four.txt',
+      'dir/sub/three.txt',
+      'x[1].txt',
+    ]);
   });
 
   it('refuses to leave the context, by name and by link', async () => {

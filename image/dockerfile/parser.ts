@@ -125,7 +125,7 @@ class DirectiveReader {
   read(text: string, line: number): void {
     if (this.done) return;
     const match = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/.exec(text);
-    const name = match?.[1]!.toLowerCase();
+    const name = match?.[1]?.toLowerCase();
     if (name !== 'syntax' && name !== 'escape' && name !== 'check') {
       this.done = true;
       return;

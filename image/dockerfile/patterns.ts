@@ -191,7 +191,11 @@ function compileMatcher(text: string, line: number): (path: string) => boolean {
       kind = 'expression';
     } else if (character === '\\') {
       const escaped = characters[++index];
-      source += escaped === undefined ? '\\\\' : `\\${escaped}`;
+      // Docker hands escapes to Go's regular expressions, where letters have meanings of their own.
+      if (escaped !== undefined && /[0-9a-zA-Z]/.test(escaped) && !/[adswDSWfnrtvbB]/.test(escaped)) {
+        throw new PatternError(text, line);
+      }
+      source += escaped === undefined ? '\\\\' : escaped === 'a' ? '\\x07' : `\\${escaped}`;
       if (escaped !== undefined) kind = 'expression';
     } else if (character === '[' || character === ']') {
       source += character;
