@@ -81,6 +81,20 @@ it('lengthens a folder name until it is unique, also beside projects that are no
   });
 });
 
+it('lets the program have the short name where the library around it is called the same', () => {
+  expect(
+    namesIn({
+      'caddy/go.mod': 'module ex.com/caddy/v2\n',
+      'caddy/caddy.go': 'package caddy\n',
+      'caddy/cmd/caddy/main.go': main,
+    }),
+  ).toEqual({ 'caddy/cmd/caddy': 'caddy', caddy: 'caddy-module' });
+  expect(namesIn({ 'go.mod': 'module ex.com/etcd\n', 'etcd.go': 'package etcd\n', 'cmd/etcd/main.go': main })).toEqual({
+    'cmd/etcd': 'etcd',
+    '.': 'etcd-root',
+  });
+});
+
 it('gives unique names even where joined paths are equal', () => {
   const names = Object.values(
     namesIn({

@@ -81,7 +81,10 @@ function projectsOf(
   });
 }
 
-/** The folder's name where no other project has it, otherwise more of the path, joined by `-`. */
+/**
+ * The folder's name where no other project has it, otherwise more of the path, joined by `-`. Programs choose first: in
+ * `caddy/cmd/caddy` the command is `caddy`, and the library around it has the longer name.
+ */
 function projectNames(
   drafts: readonly Omit<GoProject, 'name'>[],
   stated: ReadonlyMap<string, StatedProject>,
@@ -96,9 +99,28 @@ function projectNames(
     names.set(root, name);
     used.add(name);
   }
-  let unnamed = drafts.filter(({ root }) => !names.has(root));
+  const isProgram = ({ main }: Omit<GoProject, 'name'>) => main !== undefined;
+  for (const group of [drafts.filter(isProgram), drafts.filter((draft) => !isProgram(draft))]) {
+    nameGroup(
+      group.filter(({ root }) => !names.has(root)),
+      names,
+      used,
+      workspaceName,
+    );
+  }
+  return names;
+}
+
+/** Names those of one kind, and adds to `names` and `used`. */
+function nameGroup(
+  group: readonly Omit<GoProject, 'name'>[],
+  names: Map<string, string>,
+  used: Set<string>,
+  workspaceName: string,
+): void {
+  let unnamed = group;
   for (let length = 1; unnamed.length > 0; length++) {
-    const candidates = new Map<string, typeof unnamed>();
+    const candidates = new Map<string, Omit<GoProject, 'name'>[]>();
     for (const draft of unnamed) {
       const parts = draft.root === '' ? [rootName(draft.module.path, workspaceName)] : draft.root.split('/');
       // Where even the whole path joined is not unique, the path itself is.
@@ -107,11 +129,8 @@ function projectNames(
       if (same) same.push(draft);
       else candidates.set(name, [draft]);
     }
-    const settled = new Set<string>();
     for (const [name, same] of candidates) {
-      if (same.length > 1 || used.has(name)) continue;
-      names.set(same[0]!.root, name);
-      settled.add(name);
+      if (same.length === 1 && !used.has(name)) names.set(same[0]!.root, name);
     }
     // Shorter names of those still unnamed must not be given away either: a name says the same thing at every length.
     for (const name of candidates.keys()) used.add(name);
@@ -119,8 +138,7 @@ function projectNames(
     unnamed = unnamed.filter(({ root }) => !names.has(root));
     if (unnamed.length === before && length > 50) break;
   }
-  for (const { root } of unnamed) names.set(root, `${root || workspaceName}-go`);
-  return names;
+  for (const { root } of unnamed) names.set(root, `${root || workspaceName}-module`);
 }
 
 /** A checkout's folder may be called anything: a module at the workspace root is named by its path, `/v2` left off. */
