@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { createReadStream, lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SlimGoError } from '../errors';
@@ -138,7 +138,7 @@ function compareBytes(a: string, b: string): number {
 export function openContext(root: string, dockerfile: string): BuildContext {
   const absolute = resolve(root);
   // The folder itself may be reached through a link; what is inside is never followed.
-  const folder = lstatSync(join(absolute, '.'), { throwIfNoEntry: false });
+  const folder = statSync(absolute, { throwIfNoEntry: false });
   if (!folder?.isDirectory()) {
     throw new SlimGoError('CONTEXT_INVALID', `The build context ${root} is ${folder ? 'no folder' : 'missing'}.`, {
       hint: 'Set "context" to the folder that COPY and ADD read from.',

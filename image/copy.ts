@@ -220,7 +220,7 @@ function makeParents(copy: Copy, path: string, metadata: Metadata): void {
 }
 
 function copyChildren(copy: Copy, from: string, to: string, inner: string, parent: ParentMatches): void {
-  const { source, tree, step, owner } = copy;
+  const { source, tree } = copy;
   for (const name of source.list(from)) {
     const path = joinPath(from, name);
     const target = joinPath(to, name);
@@ -239,7 +239,7 @@ function copyChildren(copy: Copy, from: string, to: string, inner: string, paren
       if (existing && existing.type !== 'directory') {
         throw copyFailed(copy, `can't copy the directory ${path} to /${target}, which is no directory`);
       }
-      tree.set(target, { type: 'directory', children: new Map(), ...metadataOf(entry, step, owner) });
+      tree.set(target, { type: 'directory', children: new Map(), ...metadataOf(copy, path, entry) });
     }
     copyChildren(copy, path, target, relativePath, verdict?.matches ?? []);
   }
@@ -253,17 +253,17 @@ function makeExcludedParents(copy: Copy, from: string, to: string): void {
   copy.tree.set(to, {
     type: 'directory',
     children: new Map(),
-    ...metadataOf(copy.source.lstat(from)!, copy.step, copy.owner),
+    ...metadataOf(copy, from, copy.source.lstat(from)!),
   });
 }
 
 function putFile(copy: Copy, path: string, entry: SourceEntry, target: string): void {
-  const { tree, step, owner } = copy;
+  const { tree, owner } = copy;
   if (tree.get(target)?.type === 'directory') {
     throw copyFailed(copy, `can't replace the directory /${target} with the file ${path}`);
   }
   if (entry.type === 'file')
-    tree.set(target, { type: 'file', content: entry.content, ...metadataOf(entry, step, owner) });
+    tree.set(target, { type: 'file', content: entry.content, ...metadataOf(copy, path, entry) });
   else if (entry.type === 'symlink') {
     tree.set(target, { type: 'symlink', target: entry.target, mode: 0o777, ...(owner ?? ownerOf(entry)) });
   } else if (entry.type === 'other') {
@@ -271,7 +271,15 @@ function putFile(copy: Copy, path: string, entry: SourceEntry, target: string): 
   }
 }
 
-function metadataOf(entry: SourceEntry, step: CopyStep, owner: CopyOwner | undefined): Metadata {
+function metadataOf(copy: Copy, path: string, entry: SourceEntry): Metadata {
+  const { step, owner, where } = copy;
+  if (step.mode !== undefined && (entry.mode & 0o7000) !== 0) {
+    throw new SlimGoError(
+      'DOCKERFILE_NEEDS_ENGINE',
+      `${where}: --chmod of ${path}, which has a setuid, setgid or sticky bit, means different things to different versions of Docker.`,
+      { hint: 'Take the bit away from the source, or leave --chmod out.' },
+    );
+  }
   return { mode: step.mode ?? entry.mode, ...(owner ?? ownerOf(entry)) };
 }
 

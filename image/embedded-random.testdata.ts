@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Dockerfiles write variables as templates do.
 import type { DockerfileCase } from './embedded-corpus.testdata';
 
 /** A small generator of numbers with a seed (mulberry32), so that a failure can be repeated. */
@@ -120,7 +121,7 @@ export function randomDockerfile(seed: number): DockerfileCase {
     if (kind < 0.8) return `WORKDIR ${pick(folders)}`;
     if (kind < 0.84) return `USER ${pick(users)}`;
     if (kind < 0.87) return `EXPOSE ${pick(['80', '443/tcp 53/udp', '8000-8003', '${P:-99}'])}`;
-    if (kind < 0.89) return `VOLUME ${pick(['/v', '["/v1", "/v2"]', '/v $A/v'])}`;
+    if (kind < 0.89) return `VOLUME ${pick(['/v', '["/v1", "/v2"]', '/v /vol/$A'])}`;
     if (kind < 0.93) return `CMD ${pick(['["x", "y z"]', 'echo  $A', '[]', "['bad']"])}`;
     if (kind < 0.96) return `ENTRYPOINT ${pick(['["/hello"]', 'exec /hello "$A"', '[]'])}`;
     return pick([

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
 import { SlimGoError } from '../errors';
 import { hostContainerPlatform } from '../platform';
+import { openContext } from './context';
+import { type PlanOptions, planDockerfile } from './dockerfile/plan';
 import { buildEmbedded } from './embedded';
 import { filesOfEngine, outcomeOfEngine, outcomeOfImage } from './embedded-compare.testdata';
 import { corpus, type DockerfileCase, modernCorpus, refused, writeContext } from './embedded-corpus.testdata';
@@ -39,8 +41,20 @@ function writeCase(item: DockerfileCase): {
   };
 }
 
+/** Plans and builds for this host's containers. `file` is what errors call the Dockerfile. */
+async function build({
+  dockerfile,
+  context: folder,
+  file = dockerfile,
+  ...options
+}: Pick<PlanOptions, 'buildArgs' | 'target' | 'labels'> & { dockerfile: string; context: string; file?: string }) {
+  const text = readFileSync(dockerfile, 'utf8');
+  const plan = planDockerfile({ ...options, text, file, platform: hostContainerPlatform() });
+  return buildEmbedded(plan, openContext(folder, dockerfile));
+}
+
 async function embedded(item: DockerfileCase) {
-  return outcomeOfImage(await buildEmbedded({ ...writeCase(item), platform: hostContainerPlatform() }));
+  return outcomeOfImage(await build(writeCase(item)));
 }
 
 describeWithEngine('the embedded engine, beside a container engine', () => {
@@ -57,9 +71,7 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
   const engine = (item: DockerfileCase) => {
     const tag = `${prefix}:${tags.length}`;
     tags.push(tag);
-    const build = () => outcomeOfEngine(docker, tag, { ...writeCase(item), version: '2' });
-    // BuildKit of 20.10 now and then fails a build for no reason when several run at once: a refusal counts twice.
-    return build().catch(build);
+    return outcomeOfEngine(docker, tag, { ...writeCase(item), version: '2' });
   };
 
   it.concurrent.each(corpus.map((item) => [item.name, item] as const))('gives the same image: %s', async (_, item) => {
@@ -82,6 +94,8 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
     const item = randomDockerfile(seed);
     const [theirs, ours] = await Promise.allSettled([engine(item), embedded(item)]);
     const about = { seed, dockerfile: item.dockerfile };
+    // What Docker's versions do differently is left to the engine, with that reason.
+    if (ours.status === 'rejected' && /versions of Docker/.test(ours.reason.message)) return;
     if (theirs.status === 'fulfilled') {
       built++;
       expect({ ...about, ...ours }).toEqual({ ...about, ...theirs });
@@ -118,11 +132,7 @@ describeWithEngine('the embedded engine, beside a container engine', () => {
           stdio: 'pipe',
         });
         const expected = await filesOfEngine(docker, tag);
-        const image = await buildEmbedded({
-          dockerfile: join(folder, 'Dockerfile'),
-          context: folder,
-          platform: hostContainerPlatform(),
-        });
+        const image = await build({ dockerfile: join(folder, 'Dockerfile'), context: folder });
         expect({ ignore, files: (await outcomeOfImage(image)).files }).toEqual({ ignore, files: expected });
       }
     } finally {
@@ -138,11 +148,7 @@ describe('the embedded engine', () => {
 
   const refusal = async (dockerfile: string, ignore?: string): Promise<SlimGoError> => {
     const item = { name: '', dockerfile, ...(ignore === undefined ? {} : { ignore }) };
-    const error: unknown = await buildEmbedded({
-      ...writeCase(item),
-      dockerfileName: 'apps/hello/Dockerfile',
-      platform: hostContainerPlatform(),
-    }).catch((reason) => reason);
+    const error: unknown = await build({ ...writeCase(item), file: 'apps/hello/Dockerfile' }).catch((reason) => reason);
     expect(error).toBeInstanceOf(SlimGoError);
     return error as SlimGoError;
   };
@@ -236,15 +242,13 @@ describe('the embedded engine', () => {
     );
   });
 
-  it('says that the Dockerfile is missing or empty', async () => {
-    const missing = buildEmbedded({ dockerfile: join(scratch, 'none'), context, platform: hostContainerPlatform() });
-    await expect(missing).rejects.toMatchObject({ code: 'DOCKERFILE_MISSING' });
+  it('says that the Dockerfile is empty', async () => {
     expect((await refusal('# only a comment\n')).message).toContain('is empty');
   });
 
   it('refers to files instead of reading them, and makes a layer only where there are files', async () => {
     const item = { name: '', dockerfile: 'FROM scratch\nCOPY hello /bin/hello\nWORKDIR /bin\nENV A=1\n' };
-    const image = await buildEmbedded({ ...writeCase(item), platform: hostContainerPlatform(), labels: { l: '1' } });
+    const image = await build({ ...writeCase(item), labels: { l: '1' } });
     expect(image.layers).toEqual([
       {
         entries: [

@@ -53,7 +53,11 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
     configurations: { release: { vcs: true } },
   });
   expect(targets.build!.outputs).toEqual([`{projectRoot}/dist/${container}`]);
-  expect(targets.image).toMatchObject({ cache: true, dependsOn: ['build'], outputs: ['{projectRoot}/dist/image'] });
+  expect(targets.image).toMatchObject({
+    cache: true,
+    dependsOn: ['build'],
+    outputs: ['{projectRoot}/dist/image/image.tar', '{projectRoot}/dist/image/image.json'],
+  });
   expect(targets['docker-build']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']!.continuous).toBeUndefined();

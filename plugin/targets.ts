@@ -156,7 +156,8 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
       options: { platforms: platforms.map(formatPlatform) },
       configurations: { release: { revision: true } },
       inputs,
-      outputs: ['{projectRoot}/dist/image'],
+      // The files, not their folder: what another run is writing there must not come into the cache, nor be removed by it.
+      outputs: ['{projectRoot}/dist/image/image.tar', '{projectRoot}/dist/image/image.json'],
       metadata: {
         technologies,
         description: 'Builds the image that the Dockerfile describes into dist/image/image.tar',

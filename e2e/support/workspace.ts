@@ -22,6 +22,9 @@ export interface CommandOptions {
   readonly onOutput?: (output: string, child: ChildProcess) => void;
 }
 
+/** Commands that have not ended yet: a failed test leaves them behind, and they would keep jest from ending. */
+const running = new Set<ChildProcess>();
+
 export function runCommand(
   file: string,
   args: readonly string[],
@@ -40,6 +43,7 @@ export function runCommand(
     for (const name of ['NODE_ENV', 'JEST_WORKER_ID', 'NODE_OPTIONS']) delete env[name];
     if (engineHost && !('DOCKER_HOST' in (options.env ?? {}))) env.DOCKER_HOST = engineHost;
     const child = spawn(file, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+    running.add(child);
     let output = '';
     const collect = (chunk: Buffer) => {
       output += chunk.toString();
@@ -49,7 +53,10 @@ export function runCommand(
     child.stderr.on('data', collect);
     child.stdin.end(options.input ?? '');
     child.on('error', reject);
-    child.on('close', (exitCode, signal) => resolve({ exitCode, signal, output }));
+    child.on('close', (exitCode, signal) => {
+      running.delete(child);
+      resolve({ exitCode, signal, output });
+    });
     options.onStart?.(child);
   });
 }
@@ -148,6 +155,7 @@ export class Workspace {
   }
 
   remove(): void {
+    for (const child of running) signalGroup(child, 'SIGKILL');
     rmSync(this.root, { recursive: true, force: true });
   }
 }

@@ -1,5 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { writeArchive } from '../../image/archive';
@@ -51,11 +51,12 @@ export default function image(options: Options, context: ExecutorContext): Promi
     // Beside the outputs, so that what an engine built is on the disk where it is going to be; never left there.
     const scratch = mkdtempSync(join(resolved.archive, '..', '.build-'));
     try {
-      const engine = plans.some(({ unsupported }) => unsupported.length > 0) ? 'docker' : resolved.engine;
+      const needsEngine = resolved.engine === 'auto' && plans.some(({ unsupported }) => unsupported.length > 0);
+      const engine = needsEngine ? 'docker' : resolved.engine;
       const images =
         engine === 'docker'
           ? await buildWithEngine(resolved, plans, scratch, signal)
-          : await Promise.all(plans.map(({ platform }) => buildEmbedded({ ...resolved, context: resolved.context.root, platform } as never)));
+          : await Promise.all(plans.map((plan) => buildEmbedded(plan, resolved.context)));
       clock.lap(engine === 'docker' ? 'docker build' : 'assemble');
       const record = await writeArchive({
         images,
@@ -82,8 +83,7 @@ export function resolveImage(options: Options, context: ExecutorContext): Resolv
   const dockerfileName = relative(context.root, dockerfile);
   const text = readDockerfile(dockerfile, dockerfileName);
   const folder = resolve(context.root, options.context ?? project.root);
-  const outside = relative(context.root, folder);
-  if (outside === '..' || outside.startsWith(`..${join('/')}`) || resolve(outside) === outside) {
+  if (!isInside(context.root, folder)) {
     throw new SlimGoError('CONTEXT_INVALID', `The build context "${options.context}" lies outside of the workspace.`, {
       hint: 'Its files would be no part of the cache key. Name a folder in the workspace; "." is its root.',
     });
@@ -111,6 +111,13 @@ export function resolveImage(options: Options, context: ExecutorContext): Resolv
     createdSeconds: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
     ...imageFiles(project),
   };
+}
+
+/** Whether a folder is the workspace or in it, by its name and, where it exists, through the links on its way. */
+function isInside(workspace: string, folder: string): boolean {
+  const leadsOut = (way: string): boolean => way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way);
+  if (leadsOut(relative(workspace, folder))) return false;
+  return !existsSync(folder) || !leadsOut(relative(realpathSync(workspace), realpathSync(folder)));
 }
 
 function readDockerfile(dockerfile: string, name: string): string {
@@ -144,19 +151,13 @@ function sourceDateEpoch(text: string | undefined): number {
 
 /**
  * What each platform's image takes.
- * @throws DOCKERFILE_INVALID; DOCKERFILE_NEEDS_ENGINE where the embedded engine was asked for and can't do it
+ * @throws DOCKERFILE_INVALID
  */
 function planPlatforms(resolved: ResolvedImage): readonly DockerfilePlan[] {
   const { text, dockerfileName: file, buildArgs, labels, target } = resolved;
   const plans = resolved.platforms.map((platform) =>
     planDockerfile({ text, file, platform, buildArgs, labels, ...(target === undefined ? {} : { target }) }),
   );
-  const [unsupported] = plans.flatMap((plan) => plan.unsupported);
-  if (unsupported && resolved.engine === 'embedded') {
-    throw new SlimGoError('DOCKERFILE_NEEDS_ENGINE', `${file}:${unsupported.line}: ${unsupported.reason}`, {
-      hint: 'Set the option "engine" to "auto" or "docker", or move this step before the build.',
-    });
-  }
   return plans;
 }
 

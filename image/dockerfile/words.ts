@@ -248,7 +248,7 @@ class WordReader {
   private readReplacement(name: string): string {
     const all = this.peek() === '/';
     if (all) this.position++;
-    const pattern = this.readPart('/', true, "syntax error: missing '/' in ${}");
+    const pattern = this.readPart('/', true, "syntax error: missing '/' in the substitution");
     const replacement = this.readPart('}', true, "syntax error: missing '}'");
     const value = this.lookup(name);
     if (value === undefined && this.options.keepUnset) return `\${${name}/${pattern}/${replacement}}`;
