@@ -1,17 +1,16 @@
 /**
  * Embedded assembly of image.tar beside reading, hashing and writing the same file once, and the memory that it takes.
  *
- *     npx tsc -p tsconfig.build.json && node bench/assembly.mjs [rounds]
- *
- * Prints Markdown. Rounds are interleaved, so that what else the machine does falls on both alike.
+ * Started with `--memory <binary> <image.tar>` it assembles once and prints the process's peak memory in KiB.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { median, milliseconds, ratio, spread, table, takeTurns, timed } from './samples.mjs';
 
 const { writeArchive } = createRequire(import.meta.url)('../dist/image/archive.js');
 const platform = { os: 'linux', architecture: 'amd64' };
@@ -47,62 +46,64 @@ function makeFile(file, sizeBytes) {
   closeSync(fd);
 }
 
-function describe(times) {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
-  return { median: at(0.5), text: `${at(0.5).toFixed(1)} ms (${at(0.1).toFixed(1)} to ${at(0.9).toFixed(1)})` };
-}
-
-async function timed(run) {
-  const start = process.hrtime.bigint();
-  await run();
-  return Number(process.hrtime.bigint() - start) / 1e6;
-}
-
-if (process.argv[2] === '--memory') {
-  await assemble(process.argv[3], process.argv[4]);
-  console.log(process.resourceUsage().maxRSS);
-} else {
-  const rounds = Number(process.argv[2] ?? 40);
+/** Assembly's time beside the plain way's, and its peak memory at 5 and 500 MB; Markdown. */
+export async function assembly(rounds) {
   const folder = mkdtempSync(join(tmpdir(), 'slim-go-assembly-'));
   try {
     const source = join(folder, 'binary');
-    makeFile(source, 6_000_000);
-    const [archive, copy] = [join(folder, 'image.tar'), join(folder, 'copy')];
-    const times = { plainNew: [], assemblyNew: [], plainReplaced: [], assemblyReplaced: [] };
-    for (let round = -5; round < rounds; round++) {
-      const row = {};
-      rmSync(copy, { force: true });
-      row.plainNew = await timed(() => readHashWrite(source, copy));
-      rmSync(archive, { force: true });
-      row.assemblyNew = await timed(() => assemble(source, archive));
-      row.plainReplaced = await timed(() => readHashWrite(source, copy));
-      row.assemblyReplaced = await timed(() => assemble(source, archive));
-      if (round >= 0) for (const [name, time] of Object.entries(row)) times[name].push(time);
-    }
-    console.log(`Node ${process.version}, ${cpus().length} x ${cpus()[0].model}, ${rounds} rounds, interleaved\n`);
-    console.log('| 6 MB binary | read, hash, write once | assemble image.tar | ratio (goal: 1.5) |\n|---|---|---|---|');
-    // Where the file system writes a replacing file out at once (ext4 does), both pay for that.
-    for (const [title, name] of [
-      ['into a new file', 'New'],
-      ['replacing the former', 'Replaced'],
-    ]) {
-      const [plain, assembly] = [describe(times[`plain${name}`]), describe(times[`assembly${name}`])];
-      console.log(`| ${title} | ${plain.text} | ${assembly.text} | ${(assembly.median / plain.median).toFixed(2)} |`);
-    }
-    console.log('\nTimes are medians, with the 10th to 90th percentile.\n');
-
-    const peak = (sizeBytes) => {
-      makeFile(source, sizeBytes);
-      const args = [fileURLToPath(import.meta.url), '--memory', source, join(folder, 'image.tar')];
-      const runs = [1, 2, 3].map(() => Number(execFileSync(process.execPath, args)) / 1024);
-      return runs.sort((a, b) => a - b)[1];
-    };
-    const [small, large] = [peak(5_000_000), peak(500_000_000)];
-    console.log('| peak memory of a process that assembles | median of 3 |\n|---|---|');
-    console.log(`| 5 MB | ${small.toFixed(1)} MiB |\n| 500 MB | ${large.toFixed(1)} MiB |`);
-    console.log(`| growth | ${(large - small).toFixed(1)} MiB |`);
+    return `${await times(source, folder, rounds)}\n\n${memory(source, folder)}`;
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+async function times(source, folder, rounds) {
+  makeFile(source, 6_000_000);
+  const [archive, copy] = [join(folder, 'image.tar'), join(folder, 'copy')];
+  const intoNew = (file, work) => () => {
+    rmSync(file, { force: true });
+    return timed(work);
+  };
+  const samples = await takeTurns(rounds, {
+    plainNew: intoNew(copy, () => readHashWrite(source, copy)),
+    assemblyNew: intoNew(archive, () => assemble(source, archive)),
+    plainReplaced: () => timed(() => readHashWrite(source, copy)),
+    assemblyReplaced: () => timed(() => assemble(source, archive)),
+    plainAgain: intoNew(copy, () => readHashWrite(source, copy)),
+  });
+  // Where the file system writes a replacing file out at once (ext4 does), both pay for that.
+  const row = (title, plain, own) => {
+    const ofMedians = (median(own) / median(plain)).toFixed(2);
+    return [title, milliseconds(plain), milliseconds(own), ofMedians, spread(ratio(own, plain))];
+  };
+  return table(
+    ['6 MB binary', 'read, hash, write once', 'assemble image.tar', 'ratio of medians (goal: 1.5)', 'ratio by round'],
+    [
+      row('into a new file', samples.plainNew, samples.assemblyNew),
+      row('replacing the former', samples.plainReplaced, samples.assemblyReplaced),
+      row('noise: the plain way beside itself', samples.plainNew, samples.plainAgain),
+    ],
+  );
+}
+
+function memory(source, folder) {
+  const peak = (sizeBytes) => {
+    makeFile(source, sizeBytes);
+    const args = [fileURLToPath(import.meta.url), '--memory', source, join(folder, 'image.tar')];
+    return [1, 2, 3].map(() => Number(execFileSync(process.execPath, args)) / 1024);
+  };
+  const [small, large] = [peak(5_000_000), peak(500_000_000)];
+  return table(
+    ['peak memory of a process that assembles', 'MiB'],
+    [
+      ['5 MB', spread(small, 1)],
+      ['500 MB', spread(large, 1)],
+      ['growth', (median(large) - median(small)).toFixed(1)],
+    ],
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url) && process.argv[2] === '--memory') {
+  await assemble(process.argv[3], process.argv[4]);
+  console.log(process.resourceUsage().maxRSS);
 }

@@ -38,7 +38,7 @@ export class BuildLog {
   add(event: ProgressEvent): void {
     const failure = failureOf(event);
     if (failure !== undefined) this.fail(failure);
-    else if (event.stream !== undefined) this.addClassic(this.classic.add(event.stream));
+    else if (event.stream !== undefined) this.addClassic(this.classic.add(unpainted(event.stream)));
     else if (event.id === 'moby.buildkit.trace' && typeof event.aux === 'string') this.addBuildKit(event.aux);
     // Classic pulls of a base image: one line per layer and state, without the progress bars.
     else if (event.status !== undefined && !/^(Downloading|Extracting|Waiting)$/.test(event.status)) {
@@ -162,6 +162,12 @@ class Output {
     this.last.push(line);
     if (this.last.length > repeatedLines) this.last.shift();
   }
+}
+
+/** The classic builder wraps each piece of a step's stderr in red, whoever reads it. */
+function unpainted(piece: string): string {
+  const [red, plain] = ['\u001b[91m', '\u001b[0m'];
+  return piece.startsWith(red) && piece.endsWith(plain) ? piece.slice(red.length, -plain.length) : piece;
 }
 
 function flat(text: string): string {

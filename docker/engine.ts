@@ -1,9 +1,11 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type Dockerode from 'dockerode';
+import type { ImageInspectInfo } from 'dockerode';
 import { SlimGoError } from '../errors';
 import { type Platform, parsePlatform } from '../platform';
 import { type EngineEndpoint, type EngineSurroundings, resolveEndpoints } from './endpoint';
+import { ask } from './question';
 
 const pingTimeoutMs = 5000;
 
@@ -11,20 +13,42 @@ const pingTimeoutMs = 5000;
 export class Engine {
   /** As in DOCKER_HOST, for messages: `unix:///var/run/docker.sock`. */
   readonly host: string;
+  private client: Dockerode | undefined;
   private enginePlatform: Promise<Platform> | undefined;
 
-  constructor(
-    host: string,
-    /** For this room only: other rooms call what is exported beside. */
-    readonly docker: Dockerode,
-  ) {
-    this.host = host;
+  constructor(private readonly endpoint: EngineEndpoint) {
+    this.host = endpoint.host;
+  }
+
+  /** For this room only: other rooms call what is exported beside. Loaded (0.1 s) by the first who needs it. */
+  get docker(): Dockerode {
+    if (this.client === undefined) {
+      const Docker = require('dockerode') as typeof Dockerode;
+      this.client = new Docker(connectionOptions(this.endpoint));
+    }
+    return this.client;
   }
 
   /** What the engine runs images for by default; asked once. (Engines tell no variant: `linux/arm` reads as `linux/arm/v7`.) */
   platform(): Promise<Platform> {
     this.enginePlatform ??= this.docker.version().then((version) => parsePlatform(`${version.Os}/${version.Arch}`));
     return this.enginePlatform;
+  }
+
+  /** Rejects unless the engine answers; without dockerode, except over SSH. */
+  async ping(signal: AbortSignal): Promise<void> {
+    if (this.endpoint.kind === 'ssh') await this.docker.ping();
+    else await ask(this.endpoint, '/_ping', signal);
+  }
+
+  /**
+   * What the engine knows of an image, by reference or ID; without dockerode, except over SSH. Rejects with `statusCode` 404
+   * where there is none.
+   * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageInspect
+   */
+  async inspectImage(name: string): Promise<ImageInspectInfo> {
+    if (this.endpoint.kind === 'ssh') return this.docker.getImage(name).inspect();
+    return JSON.parse(await ask(this.endpoint, `/images/${name}/json`)) as ImageInspectInfo;
   }
 }
 
@@ -89,19 +113,20 @@ interface Failure {
 
 async function tryConnect(endpoint: EngineEndpoint, timeoutMs: number): Promise<Engine | Failure> {
   let timer: NodeJS.Timeout | undefined;
+  const controller = new AbortController();
   try {
-    // Loading dockerode takes 0.1 s: only once an engine is really asked.
-    const { default: Docker } = await import('dockerode');
-    const engine = new Engine(endpoint.host, new Docker(connectionOptions(endpoint)));
+    const engine = new Engine(endpoint);
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), timeoutMs);
     });
-    await Promise.race([engine.docker.ping(), timeout]);
+    await Promise.race([engine.ping(controller.signal), timeout]);
     return engine;
   } catch (error) {
     return { endpoint, error };
   } finally {
     clearTimeout(timer);
+    // A request that nobody waits for any more would keep the process alive.
+    controller.abort();
   }
 }
 

@@ -191,7 +191,7 @@ class Loading {
 
   private async inspect(name: string): Promise<ImageInspectInfo | undefined> {
     try {
-      return await this.engine.docker.getImage(name).inspect();
+      return await this.engine.inspectImage(name);
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw error;

@@ -1,0 +1,100 @@
+/**
+ * `npm run bench`: measures what this machine can, says what was skipped and why, and writes bench/results.md.
+ *
+ *     node bench/run.mjs [--no-compile] [--rounds=12] [--only=assembly,cached,...]
+ *
+ * With --only nothing is written: it is for looking closer.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { install, mustRun, root, run } from '../scripts/commands.mjs';
+import { assembly } from './assembly.mjs';
+import { nothingChanged, oneLineChange } from './docker-build.mjs';
+import { imageSizes } from './image-size.mjs';
+import { tutorial, tutorialNeeds } from './tutorial.mjs';
+import { BenchWorkspace } from './workspace.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    'no-compile': { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '12' },
+    only: { type: 'string', default: '' },
+  },
+});
+const rounds = Number(options.rounds);
+const only = options.only.split(',').filter((name) => name !== '');
+
+install();
+if (!options['no-compile']) mustRun(process.execPath, [join(root, 'scripts', 'build.mjs')]);
+
+const versionOf = (command, ...args) => {
+  try {
+    const { status, stdout } = run(command, args, { quiet: true });
+    return status === 0 ? stdout.trim() : undefined;
+  } catch {
+    return undefined;
+  }
+};
+const go = versionOf('go', 'env', 'GOVERSION');
+const engine = versionOf('docker', 'version', '--format', '{{.Server.Version}}');
+const packageVersion = (...parts) => JSON.parse(readFileSync(join(root, ...parts, 'package.json'), 'utf8')).version;
+
+const needsGo = () => (go === undefined ? 'no `go` on the PATH' : undefined);
+const needsEngine = () =>
+  needsGo() ?? (engine === undefined ? 'no docker command, or none that reaches an engine' : undefined);
+
+let workspace;
+const inWorkspace = (measure) => (count) => {
+  if (workspace === undefined) {
+    workspace = new BenchWorkspace();
+    workspace.create();
+  }
+  return measure(workspace, count);
+};
+const sections = [
+  { name: 'assembly', title: 'Assembly of image.tar', needs: () => undefined, measure: assembly, rounds: rounds * 3 },
+  { name: 'size', title: 'Image size', needs: needsGo, measure: inWorkspace(imageSizes) },
+  { name: 'cached', title: 'Nothing changed', needs: needsEngine, measure: inWorkspace(nothingChanged), rounds },
+  { name: 'edit', title: 'One line changed', needs: needsEngine, measure: inWorkspace(oneLineChange), rounds },
+  {
+    name: 'tutorial',
+    title: "The tutorial's multi-stage build",
+    needs: () => needsEngine() ?? tutorialNeeds(),
+    measure: inWorkspace(tutorial),
+    rounds: Math.max(2, Math.ceil(rounds / 4)),
+  },
+];
+
+const started = new Date();
+const load = () => loadavg()[0].toFixed(1);
+const texts = [];
+process.on('exit', () => workspace?.remove());
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
+for (const section of sections) {
+  if (only.length > 0 && !only.includes(section.name)) continue;
+  const missing = section.needs();
+  const before = load();
+  const body = missing === undefined ? await section.measure(section.rounds) : `Skipped: ${missing}.`;
+  const turns = section.rounds === undefined || missing !== undefined ? '' : `${section.rounds} rounds, `;
+  const text = `## ${section.title}\n\n${body}\n\n${turns}load average ${before} before and ${load()} after.`;
+  console.log(`\n${text}`);
+  texts.push(text);
+}
+
+const minutes = ((Date.now() - started) / 60_000).toFixed(1);
+const head = `# What slim-go costs
+
+Written by \`npm run bench\` on ${started.toISOString().slice(0, 10)}, in ${minutes} minutes.
+
+- ${cpus().length} x ${cpus()[0].model}, ${(totalmem() / 2 ** 30).toFixed(1)} GiB, ${type()} ${release()} ${arch()}
+- slim-go ${packageVersion()}, Node ${process.versions.node}, Nx ${packageVersion('node_modules', 'nx')}, Go ${go?.replace(/^go/, '') ?? '(none)'}, Docker ${engine ?? '(none)'}
+
+Every number is a median, with the least and the most. What is compared runs in turns within one run, and differences and
+ratios are taken round by round; a row called noise compares a thing with itself.`;
+if (only.length === 0) {
+  const file = join(root, 'bench', 'results.md');
+  writeFileSync(file, `${[head, ...texts].join('\n\n')}\n`);
+  console.log(`\nWritten: ${file}`);
+}
