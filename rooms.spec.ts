@@ -27,7 +27,7 @@ function sources(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return entry.name === 'files' ? [] : sources(path);
-    return path.endsWith('.ts') && !path.endsWith('.spec.ts') && !path.endsWith('.d.ts') ? [path] : [];
+    return /(?<!\.(?:spec|testdata|d))\.ts$/.test(path) ? [path] : [];
   });
 }
 

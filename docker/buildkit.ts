@@ -21,7 +21,7 @@ export interface Vertex {
 }
 
 /** A piece of what a step's process wrote: not necessarily whole lines. */
-export interface VertexLog {
+interface VertexLog {
   /** The digest of its vertex. */
   readonly vertex: string;
   readonly text: Buffer;

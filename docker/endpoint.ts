@@ -30,7 +30,7 @@ export type EngineEndpoint =
     });
 
 /** PEM files as they stand on disk. */
-export interface TlsMaterial {
+interface TlsMaterial {
   readonly ca: Buffer | undefined;
   readonly cert: Buffer | undefined;
   readonly key: Buffer | undefined;

@@ -53,16 +53,6 @@ export class Engine {
 }
 
 /**
- * The engine that listens at `endpoint`, after it has answered a ping (5 s at most).
- * @throws ENGINE_NOT_FOUND
- */
-export async function connect(endpoint: EngineEndpoint, timeoutMs = pingTimeoutMs): Promise<Engine> {
-  const attempt = await tryConnect(endpoint, timeoutMs);
-  if (attempt instanceof Engine) return attempt;
-  throw notFound([attempt]);
-}
-
-/**
  * The first engine that answers among those that `surroundings` name (see resolveEndpoints).
  * @throws ENGINE_NOT_FOUND, ENGINE_ENDPOINT_INVALID
  */

@@ -40,7 +40,7 @@ export async function runExecutor<Result extends { readonly success: boolean }>(
 }
 
 /** Prints the message, and under it the indented hint, to standard error. In colour on a terminal, unless NO_COLOR is set. */
-export function reportError({ message, hint }: SlimGoError): void {
+function reportError({ message, hint }: SlimGoError): void {
   process.stderr.write(`${colour('red', message)}\n`);
   if (hint !== undefined) process.stderr.write(`${hint.replace(/^/gm, '  ')}\n`);
 }

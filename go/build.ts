@@ -158,7 +158,7 @@ const variants: Readonly<Record<string, { readonly name: string; readonly values
  * What is added to the environment of `go` for one build.
  * @throws OPTION_INVALID when `env` contradicts the platform, PLATFORM_INVALID for a variant that Go can't aim at
  */
-export function buildEnvironment({ platform, cgo, race, env }: ResolvedBuild): Record<string, string> {
+function buildEnvironment({ platform, cgo, race, env }: ResolvedBuild): Record<string, string> {
   const { os, architecture, variant } = platform;
   const target: Record<string, string> = { GOOS: os, GOARCH: architecture };
   if (variant !== undefined) {

@@ -46,7 +46,7 @@ function tagHolds(tag: string, context: BuildContext): boolean {
 }
 
 /** The GOOS and GOARCH that a file's name asks for; `name` has no folder. https://pkg.go.dev/cmd/go#hdr-Build_constraints */
-export function nameConstraint(name: string): { readonly os?: string; readonly architecture?: string } {
+function nameConstraint(name: string): { readonly os?: string; readonly architecture?: string } {
   const stem = name.split('.', 1)[0]!;
   const parts = stem.split('_').slice(1);
   if (parts.at(-1) === 'test') parts.pop();

@@ -2,7 +2,7 @@ import { SlimGoError } from '../errors';
 import { unquote } from './scan';
 
 /** A `require` line. Lines count from 1. */
-export interface Requirement {
+interface Requirement {
   readonly path: string;
   readonly version: string;
   readonly line: number;
@@ -18,7 +18,7 @@ export interface Replacement {
 }
 
 /** A version with the line that asks for it: `1.24.0` of `go`, `go1.25.1` of `toolchain`. */
-export interface VersionLine {
+interface VersionLine {
   readonly version: string;
   readonly line: number;
 }

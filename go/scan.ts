@@ -6,12 +6,12 @@ interface Located {
 }
 
 /** `path` is unquoted: `net/http`, `C`. */
-export interface ImportSpec extends Located {
+interface ImportSpec extends Located {
   readonly path: string;
 }
 
 /** `pattern` is one argument of a `//go:embed` comment, unquoted; `all:` is still in front of it. */
-export interface EmbedPattern extends Located {
+interface EmbedPattern extends Located {
   readonly pattern: string;
 }
 

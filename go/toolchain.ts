@@ -29,7 +29,7 @@ export interface GoResult {
  * The absolute path of the `go` command: the first on PATH, otherwise the one in GOROOT.
  * @throws GO_NOT_FOUND
  */
-export function findGo(env: NodeJS.ProcessEnv = process.env): string {
+function findGo(env: NodeJS.ProcessEnv = process.env): string {
   const name = process.platform === 'win32' ? 'go.exe' : 'go';
   const folders = (env.PATH ?? env.Path ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
   if (env.GOROOT) folders.push(join(env.GOROOT, 'bin'));

@@ -127,7 +127,7 @@ export async function filesOfEngine(docker: Docker, tag: string): Promise<Outcom
 }
 
 /** Reads a tar into the form of `Outcome.files`. */
-export async function readTar(stream: Readable): Promise<Map<string, string>> {
+async function readTar(stream: Readable): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   const entries = extract();
   stream.pipe(new PassThrough()).pipe(entries);

@@ -21,7 +21,7 @@ export interface Descriptor {
 }
 
 /** `sha256:<hex>` of some bytes. */
-export function digestOf(bytes: Uint8Array): string {
+function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 

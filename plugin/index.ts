@@ -73,7 +73,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
   },
 ];
 
-/** The name under which Nx 22 looks first. */
+/** @alias The name under which Nx 22 looks first. */
 export const createNodesV2 = createNodes;
 
 /** Edges between projects: every import of one's package by another's file, tests included. */

@@ -30,9 +30,10 @@ function checkTarball() {
   return problems.length === 0;
 }
 
+const colors = `--colors=${process.stdout.isTTY ? 'force' : 'off'}`;
 const steps = {
   types: () => node([tool('typescript', 'bin/tsc'), '--noEmit', '-p', 'tsconfig.json']),
-  'lint and format': () => node([tool('@biomejs/biome', 'bin/biome'), 'ci', '--error-on-warnings', '.']),
+  'lint and format': () => node([tool('@biomejs/biome', 'bin/biome'), 'ci', '--error-on-warnings', colors, '.']),
   'generated files': () => node([join(root, 'scripts', 'generate.mjs'), '--check']),
   'dead code and dependencies': () => node([tool('knip', 'bin/knip.js')]),
   build: () => node([join(root, 'scripts', 'build.mjs')]),

@@ -1,6 +1,6 @@
 // `npm run demo`: from a fresh clone to a running image, in a throw-away workspace.
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { install, mustRun, root, run } from './commands.mjs';
 
@@ -10,7 +10,9 @@ const say = (text) => console.log(`\n${bold(text)}`);
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
 
 if (run('go', ['version'], { quiet: true }).status !== 0) {
-  console.error('The demo compiles a Go program, and no `go` is on the PATH.\n  Install Go: https://go.dev/doc/install');
+  console.error(
+    'The demo compiles a Go program, and no `go` is on the PATH.\n  Install Go: https://go.dev/doc/install',
+  );
   process.exit(1);
 }
 
@@ -45,12 +47,16 @@ nx('run', 'hello:image', '--engine=embedded');
 const record = JSON.parse(readFileSync(join(workspace, 'hello', 'dist', 'image', 'image.json'), 'utf8'));
 const naive = join(workspace, process.platform === 'win32' ? 'naive.exe' : 'naive');
 mustRun('go', ['build', '-o', naive, './hello'], { cwd: workspace });
-say(`The image is ${megabytes(record.platforms[0].sizeBytes)}; \`go build\` without flags makes a binary of ${megabytes(statSync(naive).size)}.`);
+say(
+  `The image is ${megabytes(record.platforms[0].sizeBytes)}; \`go build\` without flags makes a binary of ${megabytes(statSync(naive).size)}.`,
+);
 
 say('4. Hand it to the container engine and run it');
 nx('run', 'hello:docker-build');
-const { findEngine } = await import(join(root, 'dist', 'docker', 'engine.js')).then((module) => module.default ?? module);
-if (await findEngine()) nx('run', 'hello:docker-run');
+const { findEngine } = await import(join(root, 'dist', 'docker', 'engine.js')).then(
+  (module) => module.default ?? module,
+);
+if (await findEngine({ env: process.env, home: homedir(), platform: process.platform })) nx('run', 'hello:docker-run');
 else console.log('No container engine answers here, so nothing is run. The image is complete all the same.');
 
 say('5. Again: nothing is compiled and nothing is assembled');

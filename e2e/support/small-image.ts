@@ -33,7 +33,7 @@ export async function tar(files: readonly TarFile[]): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-export const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex');
+const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex');
 
 export interface SmallImage {
   /** Absolute; the image's `/program`. */

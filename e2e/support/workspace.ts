@@ -25,7 +25,7 @@ export interface CommandOptions {
 /** Commands that have not ended yet: a failed test leaves them behind, and they would keep jest from ending. */
 const running = new Set<ChildProcess>();
 
-export function runCommand(
+function runCommand(
   file: string,
   args: readonly string[],
   cwd: string,

@@ -67,7 +67,7 @@ async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void>
 }
 
 /** Folders with a go.mod, `/`-separated, the root being `.`; without those that Go itself passes by. */
-export function findModules(tree: Tree): string[] {
+function findModules(tree: Tree): string[] {
   const found: string[] = [];
   visitNotIgnoredFiles(tree, '.', (file) => {
     const folders = file.split(/[\\/]/);

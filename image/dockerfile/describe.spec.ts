@@ -8,7 +8,6 @@ describe('describeDockerfile', () => {
     const text = [
       'FROM scratch',
       'ARG TARGETPLATFORM',
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: Docker's syntax
       'COPY dist/${TARGETPLATFORM}/hello /hello',
       'EXPOSE 8080',
       'USER 65532:65532',
@@ -85,7 +84,6 @@ COPY . /src`;
 
   it('answers a file cut at any place, or takes it', () => {
     const text =
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: Docker's syntax
       'ARG B=scratch\n# c\nFROM ${B} AS a\nENV X="y z" \\\n W=\'q\'\nCOPY --from=0 [a]* <<E /d/\n$X\nE\nCMD ["x"]\nEXPOSE 1-3/udp\n';
     for (let end = 0; end <= text.length; end++) {
       try {

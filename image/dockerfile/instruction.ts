@@ -4,13 +4,13 @@ import { dockerfileError, parseHeredocMark, type RawInstruction } from './parser
 import { trimSpace, WordError } from './words';
 
 /** A name with its value as written: not expanded yet. */
-export interface Pair {
+interface Pair {
   readonly key: string;
   readonly value: string;
 }
 
 /** A file given in the Dockerfile itself: a heredoc of COPY or ADD. */
-export interface InlineFile {
+interface InlineFile {
   readonly name: string;
   readonly content: string;
   readonly expand: boolean;
