@@ -109,6 +109,8 @@ describeWithEngine('Dockerfiles that compile or start from a base image', () => 
       workspace.write('README.md', '# more\n');
       expect(cacheHits(await image())).toEqual({ image: true });
       workspace.write(`${dockerfile}.dockerignore`, ignore);
+      workspace.write(dockerfile, `${workspace.read(dockerfile)}LABEL more=1\n`);
+      expect(cacheHits(await image())).toEqual({ image: false });
     });
 
     it('fails with the line of the Dockerfile and the words of go, and keeps what was there', async () => {

@@ -1,14 +1,23 @@
 import { isWithin } from '../go/packages';
+import { IgnorePatterns } from '../image/dockerfile/patterns';
 import { globLiteral, pathPattern } from './inputs';
 
 /**
  * Filesets for what COPY and ADD read from the build context, less what .dockerignore hides. `.dockerignore` is ordered
- * and Nx's filesets are not: where the two can't agree, more is an input, never less.
+ * and Nx's filesets are not (one that takes away wins over all that add): where the two can't agree, more is an input,
+ * never less.
  * @param context folder of the build context, '' for the workspace root
  * @param sources as `describeDockerfile` gives them
  * @param ignore text of the .dockerignore in force
+ * @param always what stays an input although it is hidden from COPY: the Dockerfile and the .dockerignore, relative to
+ *   the context
  */
-export function contextInputs(context: string, sources: readonly string[], ignore: string | undefined): string[] {
+export function contextInputs(
+  context: string,
+  sources: readonly string[],
+  ignore: string | undefined,
+  always: readonly string[],
+): string[] {
   const inContext = (pattern: string) =>
     `{workspaceRoot}/${context === '' ? '' : `${globLiteral(context)}/`}${pattern}`;
   const below = (pattern: string) => (pattern === '.' ? ['**/*'] : [pattern, `${pattern}/**/*`]);
@@ -18,8 +27,8 @@ export function contextInputs(context: string, sources: readonly string[], ignor
   const exceptions = rules.slice(all + 1).filter(({ exception }) => exception);
   const hidden = rules
     .slice(lastException + 1)
-    .filter(({ exception }) => !exception)
-    .flatMap(({ pattern }) => below(pathPattern(pattern)).map((path) => `!${inContext(path)}`));
+    .filter(({ exception, pattern }) => !exception && isExact(pattern) && !hides(pattern, always))
+    .flatMap(({ pattern }) => below(pattern).map((path) => `!${inContext(path)}`));
   const shown = sources
     .filter((source) => !/^(https?|git|ssh):\/\/|^git@/.test(source))
     // An allow-list names the files itself, and says it better than a source that takes a whole folder.
@@ -29,6 +38,16 @@ export function contextInputs(context: string, sources: readonly string[], ignor
         : below(pathPattern(source)),
     );
   return [...new Set([...shown.map(inContext), ...hidden])];
+}
+
+/** Whether Nx reads the pattern as Docker does: what matches more than it should must not take inputs away. */
+function isExact(pattern: string): boolean {
+  return pathPattern(pattern) === pattern;
+}
+
+function hides(pattern: string, files: readonly string[]): boolean {
+  const rule = IgnorePatterns.parse(pattern);
+  return files.some((file) => rule.decidedBy(file) !== undefined);
 }
 
 function ignoreRules(text: string): { readonly exception: boolean; readonly pattern: string }[] {

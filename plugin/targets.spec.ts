@@ -148,6 +148,20 @@ it('has an image that compiles for itself depend on its context, as .dockerignor
   expect(inputs).not.toContain('{workspaceRoot}/**/*');
 });
 
+it('keeps what decides about the image an input where .dockerignore hides it, and takes away nothing it only resembles', () => {
+  const files = {
+    ...app,
+    'apps/hello/Dockerfile': 'FROM golang:1.24 AS build\nCOPY . .\nRUN go build -o /hello .\n',
+    'apps/hello/.dockerignore': '**/Dockerfile*\n.dockerignore\n*\\*.go\n[a-c].txt\n**/*.md\n',
+  };
+  const inputs = filesets(targetsIn(files, 'apps/hello').image!.inputs);
+  expect(inputs.filter((input) => input.startsWith('!'))).toEqual([
+    '!{workspaceRoot}/apps/hello/**/*.md',
+    '!{workspaceRoot}/apps/hello/**/*.md/**/*',
+    '!{workspaceRoot}/apps/hello/dist/**/*',
+  ]);
+});
+
 it('takes files that the Dockerfile copies beside the binary', () => {
   const files = { ...app, 'apps/hello/Dockerfile': `${dockerfile}COPY public/ etc/*.conf /srv/\n` };
   const inputs = filesets(targetsIn(files, 'apps/hello').image!.inputs);

@@ -116,18 +116,21 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
       const reads = readsFolder(source, output);
       return reads === 'named' || (reads === 'covered' && !read.needsEngine);
     });
-  const ignoreFile = [`${dockerfile}.dockerignore`, inFolder(context, '.dockerignore')].find(
-    (file) => sources.readText(file) !== undefined,
-  );
+  const ignoreFiles = [`${dockerfile}.dockerignore`, inFolder(context, '.dockerignore')];
+  const ignore = ignoreFiles.map(sources.readText).find((found) => found !== undefined);
+  const recipe = [dockerfile, ...ignoreFiles];
   const linux = build.platforms.filter(({ os }) => os === 'linux');
   const platforms = linux.length > 0 ? linux : build.platforms;
   const systems = [...new Set(platforms.map(({ os }) => os))];
   const copied = read.contextSources.filter((source) => readsFolder(source, output) !== 'named' || !usesBuild);
   const inputs: Input[] = [
-    ...[dockerfile, `${dockerfile}.dockerignore`, inFolder(context, '.dockerignore')].map(
-      (file) => `{workspaceRoot}/${globLiteral(file)}`,
+    ...recipe.map((file) => `{workspaceRoot}/${globLiteral(file)}`),
+    ...contextInputs(
+      context,
+      copied,
+      ignore,
+      recipe.map((file) => posix.relative(context, file)),
     ),
-    ...contextInputs(context, copied, ignoreFile === undefined ? undefined : sources.readText(ignoreFile)),
     // What a target writes is never a source.
     ...(copied.some((source) => readsFolder(source, output) === 'covered')
       ? [`!{workspaceRoot}/${globLiteral(build.outputDir)}/**/*`]
@@ -141,6 +144,8 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
         ]
       : []),
     { env: 'SOURCE_DATE_EPOCH' },
+    // The label `source`.
+    { runtime: 'git config --get remote.origin.url || echo none' },
     { externalDependencies: [] },
   ];
   const technologies = ['go', 'docker'];

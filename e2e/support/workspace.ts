@@ -51,6 +51,7 @@ function runCommand(
     };
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
+    child.stdin.on('error', () => undefined); // Who asks for nothing may have ended before it gets nothing.
     child.stdin.end(options.input ?? '');
     child.on('error', reject);
     child.on('close', (exitCode, signal) => {
