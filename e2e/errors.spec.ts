@@ -335,7 +335,7 @@ describe('bad input gets a clear error and loses nothing', () => {
     });
 
     it('may die in mid-load: the tag still names the former image', async () => {
-      workspace.write(`${app}/main.go`, main.replace('Hello, World!', 'Hello again'));
+      workspace.write(`${app}/main.go`, main.replace('Hello, World!', randomUUID()));
       await workspace.nx(['run', `${name}:image`]);
       expect(imageId()).not.toBe(imageIdOf(name));
       const engine = await StallingEngine.start();
@@ -351,7 +351,7 @@ describe('bad input gets a clear error and loses nothing', () => {
       const both = await Promise.all([1, 2].map(() => nx(['run', `${name}:docker-build`])));
       for (const { exitCode, output } of both) expect([exitCode, output]).toEqual([0, output]);
       expect(imageIdOf(name)).toBe(imageId());
-      const files = () => Object.keys(outputs()).filter((file) => !file.endsWith('/'));
+      const files = () => Object.entries(outputs()).flatMap(([file, digest]) => (digest === '' ? [] : file));
       const made = files();
       expect(made).toHaveLength(3);
       // What one of them had under way must not have come into the cache.

@@ -31,6 +31,27 @@ describe('runExecutor', () => {
       expect(process.listenerCount(name)).toBe(0);
     },
   );
+
+  it('takes the signals of one Ctrl-C for one, and dies of another one later', async () => {
+    const kill = jest.spyOn(process, 'kill').mockReturnValue(true);
+    let now = 5000;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      await runExecutor(async () => {
+        process.emit('SIGINT', 'SIGINT');
+        now += 900;
+        process.emit('SIGTERM', 'SIGTERM');
+        expect(kill).not.toHaveBeenCalled();
+        now += 200;
+        process.emit('SIGINT', 'SIGINT');
+        return { success: true };
+      });
+      expect(kill.mock.calls).toEqual([[process.pid, 'SIGINT']]);
+    } finally {
+      kill.mockRestore();
+      clock.mockRestore();
+    }
+  });
 });
 
 it.each([

@@ -2,21 +2,30 @@ import { styleText } from 'node:util';
 import { SlimGoError } from '../errors';
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** One Ctrl-C comes twice: from the terminal, and as SIGTERM from Nx, which got it too. */
+const sameSignalMs = 1000;
 
 /**
  * The outermost call of every executor. Runs `work`; a `SlimGoError` is printed for people and becomes
  * `{ success: false }`, anything else is a bug and passes with its stack.
  *
  * `signal` fires at the first SIGINT, SIGTERM or SIGHUP, so that `work` can stop its processes and remove what is half
- * written; work that was interrupted is never a success. A second signal has its usual effect: the process dies.
+ * written; work that was interrupted is never a success. Another one a second or more later has its usual effect: the
+ * process dies.
  */
 export async function runExecutor<Result extends { readonly success: boolean }>(
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result | { success: false }> {
   const controller = new AbortController();
+  let firstAtMs: number | undefined;
   const interrupt = (name: NodeJS.Signals): void => {
-    stopListening();
-    controller.abort(new SlimGoError('ABORTED', `Interrupted by ${name}.`));
+    if (firstAtMs === undefined) {
+      firstAtMs = performance.now();
+      controller.abort(new SlimGoError('ABORTED', `Interrupted by ${name}.`));
+    } else if (performance.now() - firstAtMs >= sameSignalMs) {
+      stopListening();
+      process.kill(process.pid, name);
+    }
   };
   const stopListening = (): void => {
     for (const name of signals) process.removeListener(name, interrupt);

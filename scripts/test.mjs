@@ -22,7 +22,8 @@ const summary = join(tmpdir(), `slim-go-tests-${process.pid}.json`);
 const env = engine ? { SLIM_GO_TEST_ENGINE: engine.host, DOCKER_HOST: engine.host } : {};
 let status = 1;
 try {
-  const args = ['--json', `--outputFile=${summary}`, ...process.argv.slice(2)];
+  // A failed test may leave a connection or a process behind, which is no reason to wait for ever.
+  const args = ['--forceExit', '--json', `--outputFile=${summary}`, ...process.argv.slice(2)];
   status = run(process.execPath, [tool('jest', 'bin/jest.js'), ...args], { env, stdout: 'ignore' }).status;
   const result = JSON.parse(readFileSync(summary, 'utf8'));
   // A suite that does not even load runs no test: it counts as one failure.
