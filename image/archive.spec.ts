@@ -20,7 +20,6 @@ import { describeWithEngine, engineHost } from '../e2e/support/engine';
 import type { Platform } from '../platform';
 import { writeArchive } from './archive';
 import type { Image, Layer, LayerEntry } from './image';
-import { readRecord, writeRecord } from './record-file';
 
 const amd64: Platform = { os: 'linux', architecture: 'amd64' };
 const arm64: Platform = { os: 'linux', architecture: 'arm64' };
@@ -304,63 +303,6 @@ describe('a failed write', () => {
     mkdirSync(join(folder, 'way2', 'image.tar', 'x'), { recursive: true });
     await expect(write([small], 'way2')).rejects.toMatchObject({ code: 'WRITE_FAILED' });
     expect(readdirSync(join(folder, 'way2'))).toEqual(['image.tar']);
-  });
-});
-
-describe('image.json', () => {
-  async function pair(name: string) {
-    const { file, record } = await write([small], name);
-    const json = join(folder, name, 'image.json');
-    await writeRecord(json, record);
-    return { file, json, record };
-  }
-
-  it('is read as it was written, the same bytes each time', async () => {
-    const { file, json, record } = await pair('record');
-    expect(await readRecord(json, file)).toEqual(record);
-    const before = sha256(json);
-    await writeRecord(json, JSON.parse(JSON.stringify(record)));
-    expect(sha256(json)).toBe(before);
-  });
-
-  it('is refused beside the archive of another run, a cut-off one, or none', async () => {
-    const { file, json, record } = await pair('mixed');
-    await write([{ ...small, author: 'somebody' }], 'mixed');
-    await expect(readRecord(json, file)).rejects.toMatchObject({
-      code: 'ARCHIVE_INVALID',
-      message: `${file} doesn't hold the image that image.json speaks of, ${record.platforms[0]!.manifestDigest}.`,
-      hint: expect.stringContaining('Run the image target again'),
-    });
-    await write([small], 'mixed');
-    await readRecord(json, file);
-    for (const bytes of [1, 512, 1024, 2000]) {
-      truncateSync(file, statSync(file).size - bytes);
-      await expect(readRecord(json, file)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' });
-      await write([small], 'mixed');
-    }
-    rmSync(file);
-    await expect(readRecord(json, file)).rejects.toMatchObject({ message: `${file} can't be read (ENOENT).` });
-  });
-
-  it.each([
-    ['nothing', undefined, 'ENOENT'],
-    ['half of it', '{"references": ["a"', 'JSON'],
-    ['no object', 'null', 'it holds no object'],
-    ['no platforms', '{"references": [], "platforms": []}', '"platforms" is missing or wrong'],
-    ['a platform that is null', '{"references": [], "platforms": [null]}', '"platforms[0].platform"'],
-    [
-      'a wrong digest',
-      '{"references":[],"platforms":[{"platform":"linux/amd64","imageId":"x"}]}',
-      'platforms[0].imageId',
-    ],
-  ])('is refused when it holds %s', async (_what, content, message) => {
-    const json = join(folder, 'wrong.json');
-    rmSync(json, { force: true });
-    if (content !== undefined) writeFileSync(json, content);
-    await expect(readRecord(json, join(folder, 'golden', 'image.tar'))).rejects.toMatchObject({
-      code: 'ARCHIVE_INVALID',
-      message: expect.stringContaining(message),
-    });
   });
 });
 

@@ -40,7 +40,7 @@ async function packed(dockerfile: string): Promise<{ name: string; list: string[
   const { dockerfile: name, stream } = packContext(openContext(root, dockerfile), dockerfile);
   const archive = join(root, '..', `${root.split(/[\\/]/).at(-1)}.tar`);
   try {
-    await pipeline(stream, createWriteStream(archive));
+    await pipeline(stream(), createWriteStream(archive));
     const list = execFileSync('tar', ['-tvf', archive, '--numeric-owner'], { encoding: 'utf8' }).trimEnd().split('\n');
     const contents = new Map<string, string>();
     for (const line of list) {
@@ -144,7 +144,7 @@ describe('packContext', () => {
     context.list('');
     rmSync(join(root, 'Dockerfile'));
     const { stream } = packContext(context, join(root, 'Dockerfile'));
-    await expect(pipeline(stream, createWriteStream(join(root, 'out')))).rejects.toMatchObject({
+    await expect(pipeline(stream(), createWriteStream(join(root, 'out')))).rejects.toMatchObject({
       code: 'CONTEXT_INVALID',
     });
   });

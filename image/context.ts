@@ -163,8 +163,8 @@ export function openContext(root: string, dockerfile: string): BuildContext {
 export interface PackedContext {
   /** What the API's `dockerfile` parameter must say: the Dockerfile's path inside the tar. */
   readonly dockerfile: string;
-  /** Uncompressed tar. Fails with CONTEXT_INVALID when a file can't be read or changes while it is. */
-  readonly stream: Readable;
+  /** Uncompressed tar, anew with each call. Fails with CONTEXT_INVALID when a file can't be read or changes while it is. */
+  readonly stream: () => Readable;
 }
 
 /**
@@ -173,16 +173,20 @@ export interface PackedContext {
  * Owners are root and times 0, as the engine's builders want them.
  */
 export function packContext(context: BuildContext, dockerfile: string): PackedContext {
-  // Loaded here: describing and planning a Dockerfile must stay light.
-  const { pack } = require('tar-stream') as typeof import('tar-stream');
-  const tar = pack();
   const dockerfilePath = resolve(dockerfile);
   const inside = contextPath(context.root, dockerfilePath);
   const name = inside ?? `.dockerfile.${createHash('sha256').update(dockerfilePath).digest('hex').slice(0, 16)}`;
   const extra = new Map<string, string>([[name, dockerfilePath]]);
   const ignoreName = context.ignorePath && contextPath(context.root, context.ignorePath);
   if (ignoreName) extra.set(ignoreName, context.ignorePath);
+  return { dockerfile: name, stream: () => packStream(context, extra) };
+}
 
+/** @param extra files that are in it whatever the context says: path inside -> on the disk */
+function packStream(context: BuildContext, extra: ReadonlyMap<string, string>): Readable {
+  // Loaded here: describing and planning a Dockerfile must stay light.
+  const { pack } = require('tar-stream') as typeof import('tar-stream');
+  const tar = pack();
   const addFile = (path: string, disk: string, mode: number, size: number) =>
     new Promise<void>((done, fail) => {
       const header = { name: path, mode, size, type: 'file', mtime: new Date(0) } as const;
@@ -226,7 +230,7 @@ export function packContext(context: BuildContext, dockerfile: string): PackedCo
       }),
     );
   });
-  return { dockerfile: name, stream: tar as unknown as Readable };
+  return tar as unknown as Readable;
 }
 
 /** `/`-separated path inside the root; undefined outside. Folders are resolved by name, not through links. */

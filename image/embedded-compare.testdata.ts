@@ -88,7 +88,7 @@ export async function outcomeOfEngine(
   },
 ): Promise<Outcome> {
   const packed = packContext(openContext(build.context, build.dockerfile), build.dockerfile);
-  const stream = await docker.buildImage(packed.stream, {
+  const stream = await docker.buildImage(packed.stream(), {
     t: tag,
     dockerfile: packed.dockerfile,
     buildargs: { ...build.buildArgs },

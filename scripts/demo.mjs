@@ -42,7 +42,7 @@ const nx = (...args) => {
 
 say('3. Generate an app and build its image, without any daemon');
 nx('g', 'slim-go:app', 'hello');
-nx('run', 'hello:image', '--engine=embedded');
+nx('run', 'hello:image');
 
 const record = JSON.parse(readFileSync(join(workspace, 'hello', 'dist', 'image', 'image.json'), 'utf8'));
 const naive = join(workspace, process.platform === 'win32' ? 'naive.exe' : 'naive');

@@ -12,6 +12,7 @@ import {
   type ResolvedBuild,
 } from '../../go/build';
 import { scanGoFile } from '../../go/scan';
+import { describeDockerfile } from '../../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, parsePlatform } from '../../platform';
 import { formatDuration, formatSize, runExecutor } from '../report';
 import type { BuildOptions } from './schema';
@@ -63,7 +64,7 @@ export async function resolveBuilds(
   const main = options.main === undefined ? await onlyMain(projectDir, signal) : givenMain(options.main, absolute);
   const module = enclosingModule(main);
   const name = binaryName(importPath(module, main));
-  const fromScratch = dockerfile !== undefined && endsFromScratch(readFileSync(dockerfile, 'utf8'));
+  const fromScratch = dockerfile !== undefined && endsFromScratch(dockerfile);
   const platforms =
     options.platforms === undefined || options.platforms.length === 0
       ? [dockerfile === undefined ? hostPlatform() : hostContainerPlatform()]
@@ -129,13 +130,11 @@ function isMainFile(file: string): boolean {
   }
 }
 
-/** True when the last stage of a Dockerfile starts from nothing, directly or through stages that do. */
+/** Whether the image starts from nothing. A Dockerfile that can't be read is left to the image target, which says why. */
 function endsFromScratch(dockerfile: string): boolean {
-  const bases = new Map<string, string>();
-  let last = '';
-  for (const [, base = '', stage] of dockerfile.matchAll(/^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?/gim)) {
-    last = bases.get(base.toLowerCase()) ?? base;
-    if (stage) bases.set(stage.toLowerCase(), last);
+  try {
+    return describeDockerfile(readFileSync(dockerfile, 'utf8'), dockerfile).baseImage === undefined;
+  } catch {
+    return false;
   }
-  return last.toLowerCase() === 'scratch';
 }

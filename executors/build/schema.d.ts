@@ -41,7 +41,7 @@ export interface BuildOptions {
    */
   cgo?: boolean;
   /**
-   * Stamp the commit into the binary (`-buildvcs=true`), for releases: every commit then makes another binary and another image.
+   * Stamp the commit into the binary (`-buildvcs=true`), as the `release` configuration does. The commit is no part of the cache key, or every commit would miss: a restored binary names the commit that first built the same sources.
    */
   vcs?: boolean;
   /**

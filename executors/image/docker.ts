@@ -26,9 +26,10 @@ export async function buildInDocker(
   const { text, dockerfileName: file, context, dockerfile } = resolved;
   const engine = await connect(file, unsupported[0]);
   const { instructions } = parseDockerfile(text, file);
+  const packed = packContext(context, dockerfile);
   const built = await buildInEngine(engine, {
-    context: () => packContext(context, dockerfile).stream,
-    dockerfile: packContext(context, dockerfile).dockerfile,
+    context: packed.stream,
+    dockerfile: packed.dockerfile,
     source: { file, instructions: instructions.map(({ line, original }) => ({ line, text: original })) },
     platform,
     buildArgs: resolved.buildArgs,

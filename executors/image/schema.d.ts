@@ -41,7 +41,7 @@ export interface ImageOptions {
     [k: string]: string;
   };
   /**
-   * Adds the label `org.opencontainers.image.revision` (the git commit). The `release` configuration sets it; otherwise every commit would make another image.
+   * Adds the label `org.opencontainers.image.revision` (the git commit), as the `release` configuration does. As with `vcs` of the build, a restored image names the commit that first built the same content.
    */
   revision?: boolean;
   /**

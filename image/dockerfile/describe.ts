@@ -1,10 +1,12 @@
 import { hostContainerPlatform } from '../../platform';
-import { planDockerfile, type Unsupported } from './plan';
+import { type PlannedStage, planDockerfile, type Unsupported } from './plan';
 
 /** What the graph needs to know about a Dockerfile. */
 export interface DockerfileDescription {
   /** `8080/tcp`, of the final stage. */
   readonly exposes: readonly string[];
+  /** The image that the final stage starts from, directly or through other stages; undefined is scratch. */
+  readonly baseImage: string | undefined;
   /** True where the embedded engine can't build it. */
   readonly needsEngine: boolean;
   /** The first thing that needs a container engine. */
@@ -41,11 +43,21 @@ export function describeDockerfile(
     }
   }
   return {
+    baseImage: baseImage(plan.stages),
     exposes: Object.keys(plan.config.ExposedPorts ?? {}),
     needsEngine: plan.unsupported.length > 0,
     reason: plan.unsupported[0],
     contextSources: [...sources].sort(),
   };
+}
+
+function baseImage(stages: readonly PlannedStage[]): string | undefined {
+  let stage = stages.at(-1);
+  for (;;) {
+    const base = stage?.base;
+    if (base?.kind !== 'stage') return base?.kind === 'image' ? base.reference : undefined;
+    stage = stages.find(({ index }) => index === base.index);
+  }
 }
 
 function contextPath(source: string): string {

@@ -42,12 +42,18 @@ export interface PlannedStep {
   readonly files?: CopyStep | MakeDirectoryStep;
 }
 
+/** What a stage starts from: nothing, an earlier stage, or an image, which is `unsupported` as well. */
+type StageBase =
+  | { readonly kind: 'scratch' }
+  | { readonly kind: 'stage'; readonly index: number }
+  | { readonly kind: 'image'; readonly reference: string };
+
 /** A stage that the target needs, in the order of the Dockerfile. */
 export interface PlannedStage {
   readonly index: number;
   readonly name: string;
   readonly line: number;
-  readonly base: { readonly kind: 'scratch' } | { readonly kind: 'stage'; readonly index: number };
+  readonly base: StageBase;
   readonly steps: readonly PlannedStep[];
 }
 
@@ -164,7 +170,7 @@ export function planDockerfile(options: PlanOptions): DockerfilePlan {
       index: stage.index,
       name: stage.from.name,
       line: stage.from.line,
-      base: base.kind === 'stage' ? base : { kind: 'scratch' },
+      base,
       steps,
     });
   }
@@ -270,15 +276,13 @@ function directiveProblems(parsed: ParsedDockerfile): Unsupported[] {
   return problems;
 }
 
-type Base = PlannedStage['base'] | { readonly kind: 'image'; readonly reference: string };
-
 function resolveBase(
   stage: Stage,
   stages: readonly Stage[],
   globals: ReadonlyMap<string, string>,
   expand: (word: string, lookup: Lookup, line: number) => string,
   file: string,
-): Base {
+): StageBase {
   const { from } = stage;
   const reference = expand(from.base, lookupIn(globals), from.line);
   if (reference === '') {
