@@ -1,11 +1,12 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
 import type Dockerode from 'dockerode';
 import type { ImageInspectInfo } from 'dockerode';
 import { SlimGoError } from '../errors';
 import { type Platform, parsePlatform } from '../platform';
 import { type EngineEndpoint, type EngineSurroundings, resolveEndpoints } from './endpoint';
-import { ask } from './question';
+import { type EngineRequest, sendRequest, textOf } from './request';
 
 const pingTimeoutMs = 5000;
 
@@ -31,24 +32,62 @@ export class Engine {
 
   /** What the engine runs images for by default; asked once. (Engines tell no variant: `linux/arm` reads as `linux/arm/v7`.) */
   platform(): Promise<Platform> {
-    this.enginePlatform ??= this.docker.version().then((version) => parsePlatform(`${version.Os}/${version.Arch}`));
+    this.enginePlatform ??= this.get('/version').then((text) => {
+      const { Os, Arch } = JSON.parse(text) as { Os: string; Arch: string };
+      return parsePlatform(`${Os}/${Arch}`);
+    });
     return this.enginePlatform;
   }
 
-  /** Rejects unless the engine answers; without dockerode, except over SSH. */
+  /** Rejects unless the engine answers. */
   async ping(signal: AbortSignal): Promise<void> {
-    if (this.endpoint.kind === 'ssh') await this.docker.ping();
-    else await ask(this.endpoint, '/_ping', signal);
+    await this.get('/_ping', signal);
   }
 
   /**
-   * What the engine knows of an image, by reference or ID; without dockerode, except over SSH. Rejects with `statusCode` 404
-   * where there is none.
+   * What the engine knows of an image, by reference or ID. Rejects with `statusCode` 404 where there is none.
    * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageInspect
    */
   async inspectImage(name: string): Promise<ImageInspectInfo> {
-    if (this.endpoint.kind === 'ssh') return this.docker.getImage(name).inspect();
-    return JSON.parse(await ask(this.endpoint, `/images/${name}/json`)) as ImageInspectInfo;
+    return JSON.parse(await this.get(`/images/${name}/json`)) as ImageInspectInfo;
+  }
+
+  /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageTag */
+  async tagImage(name: string, repository: string, tag: string): Promise<void> {
+    const query = new URLSearchParams({ repo: repository, tag });
+    await textOf(await this.request({ method: 'POST', path: `/images/${name}/tag?${query}` }));
+  }
+
+  /**
+   * Uploads an archive as `docker load` does; the answer is a stream of progress events.
+   * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageLoad
+   */
+  loadImage(archive: Readable, signal?: AbortSignal): Promise<Readable> {
+    return this.request({ method: 'POST', path: '/images/load?quiet=1', body: archive, signal });
+  }
+
+  private async get(path: string, signal?: AbortSignal): Promise<string> {
+    return textOf(await this.request({ method: 'GET', path, signal }));
+  }
+
+  /** Without dockerode, except over SSH, which only dockerode speaks. */
+  private request(request: EngineRequest): Promise<Readable> {
+    if (this.endpoint.kind !== 'ssh') return sendRequest(this.endpoint, request);
+    const { method, path, body, signal } = request;
+    const options = {
+      method,
+      // It takes the last character off a path that holds a `?`, to put its own query there.
+      path: path.includes('?') ? `${path}&` : path,
+      ...(body && { file: body }),
+      ...(signal && { abortSignal: signal }),
+    };
+    const statusCodes = { 200: true, 201: true };
+    return new Promise((resolve, reject) => {
+      this.docker.modem.dial({ ...options, isStream: true, statusCodes }, (error, answer) => {
+        if (error) reject(error);
+        else resolve(answer as Readable);
+      });
+    });
   }
 }
 

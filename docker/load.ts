@@ -133,11 +133,10 @@ class Loading {
 
   /** False where the image went away meanwhile. */
   async tag(references: readonly string[]): Promise<boolean> {
-    const image = this.engine.docker.getImage(this.found ?? '');
     try {
       for (const reference of references) {
         const colon = reference.lastIndexOf(':');
-        await image.tag({ repo: reference.slice(0, colon), tag: reference.slice(colon + 1) });
+        await this.engine.tagImage(this.found ?? '', reference.slice(0, colon), reference.slice(colon + 1));
       }
       return true;
     } catch (error) {
@@ -154,10 +153,7 @@ class Loading {
         hint: 'Run the image target again (with --skip-nx-cache if the archive is damaged).',
       });
     try {
-      const answer = await this.engine.docker.loadImage(archive, {
-        quiet: true,
-        ...(signal && { abortSignal: signal }),
-      });
+      const answer = await this.engine.loadImage(archive, signal);
       for await (const event of progressEvents(answer)) {
         const failure = failureOf(event);
         if (failure !== undefined) throw failed(failure);
