@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: measures what this machine can, says what was skipped and why, and writes bench/results.md.
  *
- *     node bench/run.mjs [--no-compile] [--rounds=12] [--only=assembly,cached,...]
+ *     node bench/run.mjs [--no-compile] [--rounds=15] [--only=assembly,cached,...]
  *
  * With --only nothing is written: it is for looking closer.
  */
@@ -19,7 +19,7 @@ import { BenchWorkspace } from './workspace.mjs';
 const { values: options } = parseArgs({
   options: {
     'no-compile': { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '12' },
+    rounds: { type: 'string', default: '15' },
     only: { type: 'string', default: '' },
   },
 });

@@ -14,7 +14,6 @@ import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } f
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { formatDuration, formatSize, runExecutor } from '../report';
-import { buildInDocker } from './docker';
 import { entrypointBytes } from './entrypoint';
 import { imageLabels } from './labels';
 import type { ImageOptions } from './schema';
@@ -167,6 +166,8 @@ async function buildWithEngine(
   scratch: string,
   signal: AbortSignal,
 ): Promise<readonly Image[]> {
+  // Loaded here: without an engine, what talks to one would be half of what has to be read before the first file is packed.
+  const { buildInDocker } = require('./docker') as typeof import('./docker');
   const images: Image[] = [];
   for (const plan of plans) {
     const folder = join(scratch, String(images.length));
