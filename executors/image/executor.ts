@@ -14,6 +14,7 @@ import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } f
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { formatDuration, formatSize, runExecutor } from '../report';
+import type * as Docker from './docker';
 import { entrypointBytes } from './entrypoint';
 import { imageLabels } from './labels';
 import type { ImageOptions } from './schema';
@@ -167,7 +168,7 @@ async function buildWithEngine(
   signal: AbortSignal,
 ): Promise<readonly Image[]> {
   // Loaded here: without an engine, what talks to one would be half of what has to be read before the first file is packed.
-  const { buildInDocker } = require('./docker') as typeof import('./docker');
+  const { buildInDocker } = require('./docker') as typeof Docker;
   const images: Image[] = [];
   for (const plan of plans) {
     const folder = join(scratch, String(images.length));
