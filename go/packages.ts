@@ -44,6 +44,8 @@ export type Resolution =
 /** What decides how the imports of one build are resolved: the go command reads it from the main module or go.work. */
 export interface ModuleContext {
   readonly main: Module;
+  /** Whose `replace` lines count: the main module, or all that go.work uses. */
+  readonly mains: readonly Module[];
   /** Folder of the go.work in force. */
   readonly workDir: string | undefined;
   readonly work: WorkFile | undefined;
@@ -184,6 +186,7 @@ export class GoTree {
     for (const module of mains) replace(module.file.replaces, module.dir);
     return {
       main,
+      mains,
       workDir,
       work,
       locals: locals.filter(({ path }) => path !== '').sort((a, b) => b.path.length - a.path.length),
@@ -220,9 +223,7 @@ export class GoTree {
   }
 
   private isOfMain(importPath: string, context: ModuleContext): boolean {
-    const mains =
-      context.work && context.workDir !== undefined ? this.usedModules(context.work, context.workDir) : [context.main];
-    return mains.some((module) => module.path !== '' && isWithin(importPath, module.path));
+    return context.mains.some((module) => module.path !== '' && isWithin(importPath, module.path));
   }
 
   /** The longest third-party module path that the main modules require and that holds the import. */

@@ -6,12 +6,14 @@ import type {
   CreateNodesContext,
   CreateNodesResultArray,
   DependencyType,
+  ProjectGraphExternalNode,
   RawProjectGraphDependency,
   Tree,
 } from '@nx/devkit';
 import { edgesOf } from '../go/closure';
-import { GoTree, isWithin } from '../go/packages';
-import { findProjects, type StatedProject } from './projects';
+import { compareVersions, type ExternalModule, externalEdgesOf, externalModules } from '../go/external';
+import { GoTree, type Module } from '../go/packages';
+import { findProjects, type GoProject, type StatedProject } from './projects';
 import { type PluginOptions, targetsOf } from './targets';
 
 export type { PluginOptions } from './targets';
@@ -37,15 +39,17 @@ export const createNodes: CreateNodes<PluginOptions> = [
   async (moduleFiles, options, context) => {
     const workspace = await readWorkspace(context.workspaceRoot);
     lastWorkspace = workspace;
-    const { tree, stated, packageNames, readText } = workspace;
+    const { tree, projects, readText } = workspace;
     const warnings = new Set<string>();
-    const projects = findProjects(tree, stated, packageNames, basename(context.workspaceRoot));
-    const results = moduleFiles.map((file): CreateNodesResultArray[number] => {
+    const nodes = [...externalNodes(workspace).values()];
+    const results = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
       const dir = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '';
       const own = projects.filter(({ module }) => module.dir === dir);
       return [
         file,
         {
+          // Once for all: a node is of the repository, not of one of its go.mod files.
+          ...(index === 0 ? { externalNodes: Object.fromEntries(nodes.map((node) => [node.name, node])) } : {}),
           projects: Object.fromEntries(
             own.map((project) => [
               project.root || '.',
@@ -76,43 +80,75 @@ export const createNodes: CreateNodes<PluginOptions> = [
 /** @alias The name under which Nx 22 looks first. */
 export const createNodesV2 = createNodes;
 
-/** Edges between projects: every import of one's package by another's file, tests included. */
+/** Edges between projects, and to third-party modules: every import of one's package by another's file, tests included. */
 export const createDependencies: CreateDependencies<PluginOptions> = async (_options, context) => {
   if (lastWorkspace?.root !== context.workspaceRoot) lastWorkspace = await readWorkspace(context.workspaceRoot);
   const { tree } = lastWorkspace;
-  const owners = Object.entries(context.projects).map(([project, { root }]) => ({
-    project,
-    root: root === '.' ? '' : root,
-  }));
-  const byRoot = new Map(owners.map(({ project, root }) => [root, project]));
+  const byRoot = new Map(Object.entries(context.projects).map(([name, { root }]) => [root === '.' ? '' : root, name]));
   const ownerOf = (dir: string): string | undefined => {
     for (let folder = dir; ; folder = folder.includes('/') ? folder.slice(0, folder.lastIndexOf('/')) : '') {
       const owner = byRoot.get(folder);
       if (owner !== undefined || folder === '') return owner;
     }
   };
+  const external = externalNodes(lastWorkspace);
   const edges = new Map<string, RawProjectGraphDependency>();
-  for (const module of tree.modules.values()) {
-    if (!owners.some(({ root }) => isWithin(module.dir, root) || isWithin(root, module.dir))) continue;
+  const add = (source: string, target: string, sourceFile: string): void => {
+    edges.set(`${sourceFile}\0${target}`, { source, target, sourceFile, type: 'static' as DependencyType.static });
+  };
+  for (const module of modulesOf(lastWorkspace)) {
+    const modules = externalModules(tree, tree.context(module));
     for (const dir of tree.packageDirs(module)) {
       const source = ownerOf(dir);
       const found = tree.package(dir);
       if (source === undefined || !found) continue;
       for (const { sourceFile, targetDir } of edgesOf(tree, found, module)) {
         const target = ownerOf(targetDir);
-        if (target === undefined || target === source) continue;
-        edges.set(`${sourceFile}\0${target}`, { source, target, sourceFile, type: 'static' as DependencyType.static });
+        if (target !== undefined && target !== source) add(source, target, sourceFile);
+      }
+      for (const edge of externalEdgesOf(tree, found, module, modules)) {
+        const target = external.get(nodeKey(edge.module))?.name;
+        if (target !== undefined && context.externalNodes?.[target]) add(source, target, edge.sourceFile);
       }
     }
   }
   return [...edges.values()];
 };
 
+/**
+ * The graph's nodes for third-party modules, by module path and version. `go:<module path>` is the highest version in the
+ * repository; where another of its modules takes another one, that is `go:<module path>@<version>`, as npm's are named.
+ */
+function externalNodes(workspace: Workspace): ReadonlyMap<string, ProjectGraphExternalNode> {
+  const { tree } = workspace;
+  const found = modulesOf(workspace)
+    .flatMap((module) => [...externalModules(tree, tree.context(module)).values()])
+    .sort((a, b) => compareVersions(b.version, a.version));
+  const named = new Set<string>();
+  const nodes = new Map<string, ProjectGraphExternalNode>();
+  for (const module of found) {
+    const { path, version } = module;
+    if (nodes.has(nodeKey(module))) continue;
+    const name = named.has(path) ? `go:${path}@${version}` : `go:${path}`;
+    named.add(path);
+    nodes.set(nodeKey(module), { type: 'go', name, data: { packageName: path, version } });
+  }
+  return nodes;
+}
+
+/** Those that have projects: a go.mod in a testdata folder has none. */
+function modulesOf({ projects }: Workspace): readonly Module[] {
+  return [...new Set(projects.map(({ module }) => module))];
+}
+
+function nodeKey({ path, version }: ExternalModule): string {
+  return `${path}@${version}`;
+}
+
 interface Workspace {
   readonly root: string;
   readonly tree: GoTree;
-  readonly stated: ReadonlyMap<string, StatedProject>;
-  readonly packageNames: ReadonlyMap<string, string>;
+  readonly projects: readonly GoProject[];
   readonly readText: (file: string) => string | undefined;
 }
 
@@ -150,7 +186,8 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
       });
     } else if (typeof json.name === 'string' && dir !== '') packageNames.set(dir, json.name);
   }
-  return { root, tree: new GoTree({ files, read }), stated, packageNames, readText };
+  const tree = new GoTree({ files, read });
+  return { root, tree, projects: findProjects(tree, stated, packageNames, basename(root)), readText };
 }
 
 function parseJson(text: string | undefined): Record<string, unknown> | undefined {
