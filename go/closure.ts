@@ -1,6 +1,6 @@
 import type { Platform } from '../platform';
 import { type BuildContext, linesMatch, nameMatches } from './constraint';
-import { type GoFile, type GoTree, inFolder, type Module, minorVersion, type Package } from './packages';
+import { type GoFile, type GoTree, inFolder, type Module, type ModuleContext, minorVersion, type Package } from './packages';
 
 /** What is built, as far as it decides which files take part. */
 export interface ClosureRequest {
@@ -37,39 +37,29 @@ export interface Edge {
 /** The packages that `request.dirs` are made of, and what they embed. Equal to `go list -deps`, for all platforms together. */
 export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   const context = tree.context(request.module);
-  const builds = buildContexts(request);
+  const shareOf = shareReader(tree, context, request);
   const seen = new Set(request.dirs);
   const queue = [...seen];
   const broken = new Set<string>();
   const external = new Set<string>();
   const modules = new Set<Module>([request.module]);
-  const embeds = new Map<string, { dir: string; pattern: string }>();
+  const embeds: { dir: string; pattern: string }[] = [];
   for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
-    const found = tree.package(dir);
-    const withTests = request.tests && request.dirs.includes(dir);
-    for (const file of found?.files ?? []) {
-      if (file.isTest && !withTests) continue;
-      if (!file.header) {
-        broken.add(dir);
-        continue;
-      }
-      if (!takesPart(file, dir, builds, tree)) continue;
-      for (const { pattern } of file.header.embeds) embeds.set(`${dir}\0${pattern}`, { dir, pattern });
-      for (const { path } of file.header.imports) {
-        const target = tree.resolve(path, context);
-        if (target.kind === 'external') external.add(path);
-        if (target.kind !== 'local' && target.kind !== 'missing') continue;
-        if (target.kind === 'local' && target.module) modules.add(target.module);
-        if (seen.has(target.dir)) continue;
-        seen.add(target.dir);
-        queue.push(target.dir);
-      }
+    const share = shareOf(dir, request.tests && request.dirs.includes(dir));
+    if (share.isBroken) broken.add(dir);
+    for (const pattern of share.embeds) embeds.push({ dir, pattern });
+    for (const path of share.external) external.add(path);
+    for (const target of share.local) {
+      if (target.module) modules.add(target.module);
+      if (seen.has(target.dir)) continue;
+      seen.add(target.dir);
+      queue.push(target.dir);
     }
   }
   const files = new Set(['go.work']);
   // What third-party code is compiled is decided by every module that takes part in choosing versions.
   if (external.size > 0 || context.vendorDir !== undefined) {
-    for (const module of tree.versionModules(context)) modules.add(module);
+    for (const module of context.modules) modules.add(module);
     files.add('go.work.sum');
     if (context.workDir !== undefined) files.add(inFolder(context.workDir, 'go.work.sum'));
   }
@@ -79,9 +69,70 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   return {
     dirs: [...seen].sort(),
     brokenDirs: [...broken].sort(),
-    embeds: [...embeds.values()].sort((a, b) => (a.dir + a.pattern < b.dir + b.pattern ? -1 : 1)),
+    embeds: embeds.sort((a, b) => (a.dir + a.pattern < b.dir + b.pattern ? -1 : 1)),
     moduleFiles: [...files].sort(),
     external: [...external].sort(),
+  };
+}
+
+/** What one package brings into a closure. */
+interface Share {
+  readonly isBroken: boolean;
+  readonly embeds: readonly string[];
+  readonly local: readonly { readonly dir: string; readonly module: Module | undefined }[];
+  readonly external: readonly string[];
+}
+
+/** Shares that were worked out before: most packages are in many closures. */
+const shares = new WeakMap<ModuleContext, Map<string, Share>>();
+
+function shareReader(
+  tree: GoTree,
+  context: ModuleContext,
+  request: ClosureRequest,
+): (dir: string, withTests: boolean) => Share {
+  const builds = buildContexts(request);
+  const key = JSON.stringify(builds);
+  const known = shares.get(context) ?? new Map<string, Share>();
+  shares.set(context, known);
+  return (dir, withTests) => {
+    const id = `${key}\0${withTests}\0${dir}`;
+    const share = known.get(id) ?? newShare(tree, context, builds, dir, withTests);
+    known.set(id, share);
+    return share;
+  };
+}
+
+function newShare(
+  tree: GoTree,
+  context: ModuleContext,
+  builds: readonly BuildContext[],
+  dir: string,
+  withTests: boolean,
+): Share {
+  let isBroken = false;
+  const embeds = new Set<string>();
+  const external = new Set<string>();
+  const local = new Map<string, Module | undefined>();
+  for (const file of tree.package(dir)?.files ?? []) {
+    if (file.isTest && !withTests) continue;
+    if (!file.header) {
+      isBroken = true;
+      continue;
+    }
+    if (!takesPart(file, dir, builds, tree)) continue;
+    for (const { pattern } of file.header.embeds) embeds.add(pattern);
+    for (const { path } of file.header.imports) {
+      const target = tree.resolve(path, context);
+      if (target.kind === 'external') external.add(path);
+      else if (target.kind !== 'standard') local.set(target.dir, target.kind === 'local' ? target.module : undefined);
+    }
+  }
+  return {
+    isBroken,
+    embeds: [...embeds],
+    local: [...local].map(([target, module]) => ({ dir: target, module })),
+    external: [...external],
   };
 }
 

@@ -45,8 +45,16 @@ function tagHolds(tag: string, context: BuildContext): boolean {
   return Number(feature[2]) <= level && (architecture === 'amd64' || Number(feature[2]) >= 5);
 }
 
+/** Most files of a repository have one of a few names. */
+const constraintsByName = new Map<string, NameConstraint>();
+
+interface NameConstraint {
+  readonly os?: string;
+  readonly architecture?: string;
+}
+
 /** The GOOS and GOARCH that a file's name asks for; `name` has no folder. https://pkg.go.dev/cmd/go#hdr-Build_constraints */
-function nameConstraint(name: string): { readonly os?: string; readonly architecture?: string } {
+function nameConstraint(name: string): NameConstraint {
   const stem = name.split('.', 1)[0]!;
   const parts = stem.split('_').slice(1);
   if (parts.at(-1) === 'test') parts.pop();
@@ -60,7 +68,9 @@ function nameConstraint(name: string): { readonly os?: string; readonly architec
 
 /** Whether the name of a file (without folder) lets it be part of a build. */
 export function nameMatches(name: string, context: BuildContext): boolean {
-  const { os, architecture } = nameConstraint(name);
+  let constraint = constraintsByName.get(name);
+  if (!constraint) constraintsByName.set(name, (constraint = nameConstraint(name)));
+  const { os, architecture } = constraint;
   return (os === undefined || tagHolds(os, context)) && (architecture === undefined || tagHolds(architecture, context));
 }
 

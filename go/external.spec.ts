@@ -10,7 +10,7 @@ function treeOf(files: Readonly<Record<string, string>>): GoTree {
 }
 
 function versions(tree: GoTree, dir: string): Record<string, string> {
-  const modules = externalModules(tree, tree.context(tree.modules.get(dir)!));
+  const modules = externalModules(tree.context(tree.modules.get(dir)!));
   return Object.fromEntries([...modules.values()].map(({ path, version }) => [path, version]));
 }
 
@@ -25,7 +25,7 @@ it('gives each import the module that holds the package, at its version', () => 
   };
   const tree = treeOf(files);
   const module = tree.modules.get('')!;
-  const modules = externalModules(tree, tree.context(module));
+  const modules = externalModules(tree.context(module));
   expect(externalEdgesOf(tree, tree.package('')!, module, modules)).toEqual([
     { sourceFile: 'main.go', module: { path: 'github.com/a/b', version: 'v1.2.0' } },
     { sourceFile: 'main.go', module: { path: 'github.com/a/b/sub', version: 'v0.3.0' } },
@@ -43,7 +43,7 @@ it('tells vendored packages as the modules that they come from', () => {
     'vendor/github.com/a/b/x/x.go': 'package x\n',
   });
   const module = tree.modules.get('')!;
-  const modules = externalModules(tree, tree.context(module));
+  const modules = externalModules(tree.context(module));
   expect(externalEdgesOf(tree, tree.package('')!, module, modules)).toEqual([
     { sourceFile: 'main.go', module: { path: 'github.com/a/b', version: 'v1.2.0' } },
   ]);

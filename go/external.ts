@@ -1,5 +1,5 @@
 import type { Replacement } from './modfile';
-import { type GoTree, inFolder, isWithin, type Module, type ModuleContext, type Package } from './packages';
+import { type GoTree, inFolder, type Module, type ModuleContext, type Package, prefixes } from './packages';
 
 /** A third-party module as one build of the repository takes it. */
 export interface ExternalModule {
@@ -20,12 +20,11 @@ export interface ExternalEdge {
  * highest that any of the modules asks for. A tidy go.mod (Go 1.17 and later) names all that its packages need.
  * https://go.dev/ref/mod#minimal-version-selection https://go.dev/ref/mod#go-mod-file-replace
  */
-export function externalModules(tree: GoTree, context: ModuleContext): ReadonlyMap<string, ExternalModule> {
-  const local = new Set(context.locals.map(({ path }) => path));
+export function externalModules(context: ModuleContext): ReadonlyMap<string, ExternalModule> {
   const selected = new Map<string, string>();
-  for (const { file } of tree.versionModules(context)) {
+  for (const { file } of context.modules) {
     for (const { path, version } of file.requires) {
-      if (local.has(path)) continue;
+      if (context.locals.has(path)) continue;
       const former = selected.get(path);
       if (former === undefined || compareVersions(version, former) > 0) selected.set(path, version);
     }
@@ -48,19 +47,11 @@ export function externalEdgesOf(
       const target = tree.resolve(path, context);
       const isVendored = target.kind === 'local' && target.module === undefined;
       if (target.kind !== 'external' && !isVendored) return [];
-      const owner = owningModule(path, modules);
+      const holder = prefixes(path).find((prefix) => modules.has(prefix));
+      const owner = holder === undefined ? undefined : modules.get(holder);
       return owner ? [{ sourceFile: inFolder(found.dir, name), module: owner }] : [];
     }),
   );
-}
-
-/** The module with the longest path that holds the package. */
-function owningModule(importPath: string, modules: ReadonlyMap<string, ExternalModule>): ExternalModule | undefined {
-  for (let path = importPath; path !== ''; path = path.slice(0, Math.max(path.lastIndexOf('/'), 0))) {
-    const module = modules.get(path);
-    if (module && isWithin(importPath, path)) return module;
-  }
-  return undefined;
 }
 
 /** A replacement of this one version wins over one of all versions. */

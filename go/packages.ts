@@ -41,18 +41,26 @@ export type Resolution =
   | { readonly kind: 'external' }
   | { readonly kind: 'standard' };
 
-/** What decides how the imports of one build are resolved: the go command reads it from the main module or go.work. */
+/**
+ * What decides how the imports of a build are resolved: the go command reads it from the main module or go.work. All
+ * modules that one go.work uses share one.
+ */
 export interface ModuleContext {
-  readonly main: Module;
   /** Whose `replace` lines count: the main module, or all that go.work uses. */
   readonly mains: readonly Module[];
   /** Folder of the go.work in force. */
   readonly workDir: string | undefined;
   readonly work: WorkFile | undefined;
-  /** Modules whose sources stand in the repository, under the path that imports name; longest path first. */
-  readonly locals: readonly { readonly path: string; readonly module: Module }[];
+  /** Modules whose sources stand in the repository, by the path that imports name. */
+  readonly locals: ReadonlyMap<string, Module>;
+  /** Mains and locals: they take part in choosing the versions of third-party modules. */
+  readonly modules: readonly Module[];
+  /** Paths of the modules that `modules` require. */
+  readonly required: ReadonlySet<string>;
   /** Folder of the vendored packages where the go command would use it. */
   readonly vendorDir: string | undefined;
+  /** What was resolved before, by import path. */
+  readonly resolved: Map<string, Resolution>;
 }
 
 /** `cmd` of `tools` and `` of ``: joins a folder and a name, where '' is the repository's root. */
@@ -64,6 +72,15 @@ export function inFolder(dir: string, name: string): string {
 function folderOf(file: string): string {
   const slash = file.lastIndexOf('/');
   return slash < 0 ? '' : file.slice(0, slash);
+}
+
+/** `a/b/c`, `a/b`, `a`. */
+export function prefixes(path: string): string[] {
+  const found = [path];
+  for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
+    found.push(path.slice(0, slash));
+  }
+  return found;
 }
 
 /** Whether `dir` is `parent` or lies below it. */
@@ -82,7 +99,8 @@ export class GoTree {
   /** Names of the Go files in each folder. */
   private readonly folders = new Map<string, string[]>();
   private readonly packages = new Map<string, Package>();
-  private readonly contexts = new Map<string, ModuleContext>();
+  private readonly contexts = new Map<Module, ModuleContext>();
+  private readonly owners = new Map<string, Module | undefined>();
   private byModule: Map<Module, string[]> | undefined;
   private readonly vendored = new Set<string>();
 
@@ -105,10 +123,10 @@ export class GoTree {
 
   /** The module whose source `dir` is: that of the nearest go.mod above, as the go command has it. */
   moduleOf(dir: string): Module | undefined {
-    for (let folder = dir; ; folder = folderOf(folder)) {
-      const module = this.modules.get(folder);
-      if (module || folder === '') return module;
+    if (!this.owners.has(dir)) {
+      this.owners.set(dir, this.modules.get(dir) ?? (dir === '' ? undefined : this.moduleOf(folderOf(dir))));
     }
+    return this.owners.get(dir);
   }
 
   /** Folders that `./...` in a module's root names: without vendor, testdata, `_x`, `.x`, `ignore` and nested modules. */
@@ -160,81 +178,74 @@ export class GoTree {
 
   /** How a build of a package in `module` resolves imports. https://go.dev/ref/mod#workspaces */
   context(module: Module): ModuleContext {
-    const known = this.contexts.get(module.dir);
+    const known = this.contexts.get(module);
     if (known) return known;
-    const found = this.newContext(module);
-    this.contexts.set(module.dir, found);
+    const workDir = this.workDirOf(module);
+    const work = workDir === undefined ? undefined : this.works.get(workDir);
+    const found = this.newContext(work ? this.usedModules(work, workDir!) : [module], work, workDir);
+    for (const main of found.mains) this.contexts.set(main, found);
     return found;
   }
 
-  private newContext(main: Module): ModuleContext {
-    const workDir = this.workDirOf(main);
-    const work = workDir === undefined ? undefined : this.works.get(workDir);
-    const mains = work && workDir !== undefined ? this.usedModules(work, workDir) : [main];
-    const goVersion = work ? work.go : main.file.go;
-    const vendorDir = inFolder(workDir ?? main.dir, 'vendor');
-    const vendors = this.vendored.has(vendorDir) && minorVersion(goVersion?.version) >= (work ? 22 : 14);
-    const locals = mains.map((module) => ({ path: module.path, module }));
+  private newContext(
+    mains: readonly Module[],
+    work: WorkFile | undefined,
+    workDir: string | undefined,
+  ): ModuleContext {
+    const locals = new Map(mains.flatMap((module) => (module.path === '' ? [] : [[module.path, module] as const])));
     const replace = (replaces: readonly Replacement[], dir: string) => {
       for (const { oldPath, newPath, newVersion } of replaces) {
-        if (newVersion !== undefined || locals.some(({ path }) => path === oldPath)) continue;
+        if (newVersion !== undefined || locals.has(oldPath)) continue;
         const module = this.modules.get(normalise(dir, newPath) ?? '\0');
-        if (module) locals.push({ path: oldPath, module });
+        if (module) locals.set(oldPath, module);
       }
     };
     if (work && workDir !== undefined) replace(work.replaces, workDir);
     for (const module of mains) replace(module.file.replaces, module.dir);
+    const modules = [...new Set([...mains, ...locals.values()])];
+    const vendorDir = inFolder(workDir ?? mains[0]!.dir, 'vendor');
+    const goVersion = work ? work.go : mains[0]!.file.go;
+    const vendors = this.vendored.has(vendorDir) && minorVersion(goVersion?.version) >= (work ? 22 : 14);
     return {
-      main,
       mains,
       workDir,
       work,
-      locals: locals.filter(({ path }) => path !== '').sort((a, b) => b.path.length - a.path.length),
+      locals,
+      modules,
+      required: new Set(modules.flatMap(({ file }) => file.requires.map(({ path }) => path))),
       vendorDir: vendors ? vendorDir : undefined,
+      resolved: new Map(),
     };
   }
 
   /** Follows an import by whole path segments, the longest module first. https://go.dev/ref/mod#resolve-pkg-mod */
   resolve(importPath: string, context: ModuleContext): Resolution {
-    if (context.vendorDir !== undefined && !this.isOfMain(importPath, context)) {
+    const known = context.resolved.get(importPath);
+    if (known) return known;
+    const found = this.newResolution(importPath, context);
+    context.resolved.set(importPath, found);
+    return found;
+  }
+
+  private newResolution(importPath: string, context: ModuleContext): Resolution {
+    const paths = prefixes(importPath);
+    if (context.vendorDir !== undefined && !context.mains.some(({ path }) => paths.includes(path))) {
       const dir = inFolder(context.vendorDir, importPath);
       if (this.folders.has(dir)) return { kind: 'local', dir, module: undefined };
     }
-    const candidates = context.locals.filter(({ path }) => isWithin(importPath, path));
-    const placed = candidates.map(({ path, module }) => ({
-      module,
-      dir: inFolder(module.dir, importPath.slice(path.length + 1)),
-    }));
-    const found = placed.find(({ dir, module }) => this.folders.has(dir) && this.moduleOf(dir) === module);
-    if (found) return { kind: 'local', ...found };
-    const [longest] = candidates;
-    const required = this.required(context, importPath);
-    if (longest && !(required !== undefined && required.length > longest.path.length)) {
-      return { kind: 'missing', dir: placed[0]!.dir };
+    const required = paths.find((path) => context.required.has(path));
+    let missing: Resolution | undefined;
+    for (const path of paths) {
+      const module = context.locals.get(path);
+      if (!module) continue;
+      const dir = inFolder(module.dir, importPath.slice(path.length + 1));
+      if (this.folders.has(dir) && this.moduleOf(dir) === module) return { kind: 'local', dir, module };
+      if (required === undefined || required.length <= path.length) missing ??= { kind: 'missing', dir };
     }
+    if (missing) return missing;
     return importPath.split('/', 1)[0]!.includes('.') || required !== undefined
       ? { kind: 'external' }
       : { kind: 'standard' };
-  }
-
-  /** Modules of the repository that take part in choosing the versions of a build's third-party modules. */
-  versionModules(context: ModuleContext): Module[] {
-    return [...new Set([context.main, ...context.locals.map(({ module }) => module)])];
-  }
-
-  private isOfMain(importPath: string, context: ModuleContext): boolean {
-    return context.mains.some((module) => module.path !== '' && isWithin(importPath, module.path));
-  }
-
-  /** The longest third-party module path that the main modules require and that holds the import. */
-  private required(context: ModuleContext, importPath: string): string | undefined {
-    let longest: string | undefined;
-    for (const { file } of this.versionModules(context)) {
-      for (const { path } of file.requires) {
-        if (isWithin(importPath, path) && path.length > (longest?.length ?? -1)) longest = path;
-      }
-    }
-    return longest;
   }
 
   private workDirOf(module: Module): string | undefined {

@@ -42,9 +42,13 @@ export const createNodes: CreateNodes<PluginOptions> = [
     const { tree, projects, readText } = workspace;
     const warnings = new Set<string>();
     const nodes = [...externalNodes(workspace).values()];
+    const byModule = new Map<string, GoProject[]>();
+    for (const project of projects) {
+      const { dir } = project.module;
+      byModule.set(dir, [...(byModule.get(dir) ?? []), project]);
+    }
     const results = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
-      const dir = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '';
-      const own = projects.filter(({ module }) => module.dir === dir);
+      const own = byModule.get(file.slice(0, Math.max(file.lastIndexOf('/'), 0))) ?? [];
       return [
         file,
         {
@@ -97,7 +101,7 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
     edges.set(`${sourceFile}\0${target}`, { source, target, sourceFile, type: 'static' as DependencyType.static });
   };
   for (const module of modulesOf(lastWorkspace)) {
-    const modules = externalModules(tree, tree.context(module));
+    const modules = externalModules(tree.context(module));
     for (const dir of tree.packageDirs(module)) {
       const source = ownerOf(dir);
       const found = tree.package(dir);
@@ -121,8 +125,9 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
  */
 function externalNodes(workspace: Workspace): ReadonlyMap<string, ProjectGraphExternalNode> {
   const { tree } = workspace;
-  const found = modulesOf(workspace)
-    .flatMap((module) => [...externalModules(tree, tree.context(module)).values()])
+  const contexts = new Set(modulesOf(workspace).map((module) => tree.context(module)));
+  const found = [...contexts]
+    .flatMap((context) => [...externalModules(context).values()])
     .sort((a, b) => compareVersions(b.version, a.version));
   const named = new Set<string>();
   const nodes = new Map<string, ProjectGraphExternalNode>();

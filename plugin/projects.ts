@@ -1,5 +1,5 @@
 import { packageName } from '../go/closure';
-import { type GoTree, isWithin, type Module } from '../go/packages';
+import { type GoTree, isWithin, type Module, prefixes } from '../go/packages';
 
 /** What a project.json (or package.json's "nx") says about targets; only what decides inputs and outputs is looked at. */
 export interface StatedProject {
@@ -53,32 +53,53 @@ function projectsOf(
   const mains = packages.filter((dir) => packageName(tree, dir) === 'main');
   const roots = new Set([...stated.keys()].filter((dir) => isWithin(dir, module.dir) && tree.moduleOf(dir) === module));
   // The workspace root's project.json, where there is one, holds commands for all: it claims nobody's program.
-  const claims = [...roots].filter((dir) => dir !== '');
-  const nearest = (dir: string, among: readonly string[]) =>
-    among.filter((root) => isWithin(dir, root)).sort((a, b) => b.length - a.length)[0];
-  for (const main of mains) {
-    const claim = nearest(main, claims);
-    const rivals = claim === undefined ? [] : mains.filter((other) => nearest(other, claims) === claim);
-    if (claim === undefined || rivals.length > 1) roots.add(main);
+  const claims = new Set([...roots].filter((dir) => dir !== ''));
+  const rivals = groupBy(mains, (main) => nearest(main, claims));
+  for (const [claim, programs] of rivals) {
+    if (claim === undefined || programs.length > 1) for (const main of programs) roots.add(main);
   }
   roots.add(module.dir);
-  const all = [...roots].sort();
-  const owner = new Map(packages.map((dir) => [dir, nearest(dir, all)!]));
-  return all.flatMap((root) => {
-    const own = packages.filter((dir) => owner.get(dir) === root);
-    if (own.length === 0) return [];
-    const ownMains = mains.filter((dir) => owner.get(dir) === root);
+  const owned = groupBy(packages, (dir) => nearest(dir, roots));
+  const foreign = new Map<string, string[]>();
+  for (const dir of packages) {
+    const owner = nearest(dir, roots);
+    for (const root of [...prefixes(dir), '']) {
+      if (!roots.has(root) || root === owner) continue;
+      const others = foreign.get(root);
+      if (others) others.push(dir);
+      else foreign.set(root, [dir]);
+    }
+  }
+  return [...roots].sort().flatMap((root) => {
+    const own = owned.get(root);
+    if (own === undefined) return [];
+    const ownMains = own.filter((dir) => packageName(tree, dir) === 'main');
     return [
       {
         root,
         module,
         packages: own,
         main: ownMains.includes(root) ? root : ownMains.length === 1 ? ownMains[0] : undefined,
-        foreign: packages.filter((dir) => isWithin(dir, root) && owner.get(dir) !== root),
+        foreign: foreign.get(root) ?? [],
         stated: stated.get(root),
       },
     ];
   });
+}
+
+/** The innermost of `roots` that holds a folder. */
+function nearest(dir: string, roots: ReadonlySet<string>): string | undefined {
+  return [...prefixes(dir), ''].find((folder) => roots.has(folder));
+}
+
+function groupBy<Key>(dirs: readonly string[], keyOf: (dir: string) => Key): Map<Key, string[]> {
+  const groups = new Map<Key, string[]>();
+  for (const dir of dirs) {
+    const group = groups.get(keyOf(dir));
+    if (group) group.push(dir);
+    else groups.set(keyOf(dir), [dir]);
+  }
+  return groups;
 }
 
 /**
