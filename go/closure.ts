@@ -1,6 +1,14 @@
 import type { Platform } from '../platform';
 import { type BuildContext, linesMatch, nameMatches } from './constraint';
-import { type GoFile, type GoTree, inFolder, type Module, type ModuleContext, minorVersion, type Package } from './packages';
+import {
+  type GoFile,
+  type GoTree,
+  inFolder,
+  type Module,
+  type ModuleContext,
+  minorVersion,
+  type Package,
+} from './packages';
 
 /** What is built, as far as it decides which files take part. */
 export interface ClosureRequest {

@@ -55,6 +55,12 @@ interface NameConstraint {
 
 /** The GOOS and GOARCH that a file's name asks for; `name` has no folder. https://pkg.go.dev/cmd/go#hdr-Build_constraints */
 function nameConstraint(name: string): NameConstraint {
+  const constraint = readNameConstraint(name);
+  constraintsByName.set(name, constraint);
+  return constraint;
+}
+
+function readNameConstraint(name: string): NameConstraint {
   const stem = name.split('.', 1)[0]!;
   const parts = stem.split('_').slice(1);
   if (parts.at(-1) === 'test') parts.pop();
@@ -68,9 +74,7 @@ function nameConstraint(name: string): NameConstraint {
 
 /** Whether the name of a file (without folder) lets it be part of a build. */
 export function nameMatches(name: string, context: BuildContext): boolean {
-  let constraint = constraintsByName.get(name);
-  if (!constraint) constraintsByName.set(name, (constraint = nameConstraint(name)));
-  const { os, architecture } = constraint;
+  const { os, architecture } = constraintsByName.get(name) ?? nameConstraint(name);
   return (os === undefined || tagHolds(os, context)) && (architecture === undefined || tagHolds(architecture, context));
 }
 

@@ -9,6 +9,8 @@ export interface SourceTree {
   readonly files: readonly string[];
   /** A file's bytes; undefined where it can't be read (it was deleted meanwhile). */
   readonly read: (file: string) => Uint8Array | undefined;
+  /** The header of a Go file, for who knows it without reading. Default: `scanGoFile` of what `read` gives. */
+  readonly scan?: (file: string) => GoFileHeader;
 }
 
 /** A folder with a go.mod. */
@@ -187,11 +189,7 @@ export class GoTree {
     return found;
   }
 
-  private newContext(
-    mains: readonly Module[],
-    work: WorkFile | undefined,
-    workDir: string | undefined,
-  ): ModuleContext {
+  private newContext(mains: readonly Module[], work: WorkFile | undefined, workDir: string | undefined): ModuleContext {
     const locals = new Map(mains.flatMap((module) => (module.path === '' ? [] : [[module.path, module] as const])));
     const replace = (replaces: readonly Replacement[], dir: string) => {
       for (const { oldPath, newPath, newVersion } of replaces) {
@@ -282,7 +280,7 @@ export class GoTree {
 
   private scan(file: string): GoFileHeader | undefined {
     try {
-      return scanGoFile(this.source.read(file) ?? new Uint8Array(), file);
+      return this.source.scan?.(file) ?? scanGoFile(this.source.read(file) ?? new Uint8Array(), file);
     } catch (error) {
       this.warn(error);
       return undefined;

@@ -32,16 +32,16 @@ export interface GoFileHeader {
  * @throws GO_FILE_INVALID where the go command could not read the file either
  */
 export function scanGoFile(source: Uint8Array, file: string): GoFileHeader {
-  return scanBeginning(source, file) ?? scanAll(source, file);
+  const head = source.length > headBytes ? scanGoHead(source.subarray(0, headBytes), file) : undefined;
+  return head ?? scanAll(source, file);
 }
 
-/** Nearly every header ends within these; decoding only them makes a scan three times as fast. */
-const beginningBytes = 8192;
+/** Nearly every header ends within these; reading and decoding only them makes a scan three times as fast. */
+export const headBytes = 8192;
 
-/** What `scanAll` gives, where the beginning is enough to tell. */
-function scanBeginning(source: Uint8Array, file: string): GoFileHeader | undefined {
-  if (source.length <= beginningBytes) return undefined;
-  const scanner = new HeaderScanner(source.subarray(0, beginningBytes), file);
+/** As scanGoFile, from the first `headBytes` of a longer file; undefined where they are not enough to tell. */
+export function scanGoHead(head: Uint8Array, file: string): GoFileHeader | undefined {
+  const scanner = new HeaderScanner(head, file);
   try {
     const { packageName, imports } = scanner.header();
     if (!scanner.stoppedWithin || imports.some(({ path }) => path === 'embed')) return undefined;

@@ -12,8 +12,9 @@ import type {
 } from '@nx/devkit';
 import { edgesOf } from '../go/closure';
 import { compareVersions, type ExternalModule, externalEdgesOf, externalModules } from '../go/external';
-import { GoTree, type Module } from '../go/packages';
-import { findProjects, type GoProject, type StatedProject } from './projects';
+import { GoTree, type Module, type ModuleContext } from '../go/packages';
+import { HeaderCache } from './header-cache';
+import { findProjects, type GoProject, groupBy, type StatedProject } from './projects';
 import { type PluginOptions, targetsOf } from './targets';
 
 export type { PluginOptions } from './targets';
@@ -42,11 +43,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
     const { tree, projects, readText } = workspace;
     const warnings = new Set<string>();
     const nodes = [...externalNodes(workspace).values()];
-    const byModule = new Map<string, GoProject[]>();
-    for (const project of projects) {
-      const { dir } = project.module;
-      byModule.set(dir, [...(byModule.get(dir) ?? []), project]);
-    }
+    const byModule = groupBy(projects, ({ module }) => module.dir);
     const results = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
       const own = byModule.get(file.slice(0, Math.max(file.lastIndexOf('/'), 0))) ?? [];
       return [
@@ -100,8 +97,11 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
   const add = (source: string, target: string, sourceFile: string): void => {
     edges.set(`${sourceFile}\0${target}`, { source, target, sourceFile, type: 'static' as DependencyType.static });
   };
+  const selected = new Map<ModuleContext, ReadonlyMap<string, ExternalModule>>();
   for (const module of modulesOf(lastWorkspace)) {
-    const modules = externalModules(tree.context(module));
+    const moduleContext = tree.context(module);
+    const modules = selected.get(moduleContext) ?? externalModules(moduleContext);
+    selected.set(moduleContext, modules);
     for (const dir of tree.packageDirs(module)) {
       const source = ownerOf(dir);
       const found = tree.package(dir);
@@ -116,6 +116,8 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
       }
     }
   }
+  // By now every file of every project was looked at.
+  lastWorkspace.headers.save();
   return [...edges.values()];
 };
 
@@ -153,6 +155,7 @@ function nodeKey({ path, version }: ExternalModule): string {
 interface Workspace {
   readonly root: string;
   readonly tree: GoTree;
+  readonly headers: HeaderCache;
   readonly projects: readonly GoProject[];
   readonly readText: (file: string) => string | undefined;
 }
@@ -170,7 +173,7 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
   };
   const readText = (file: string) => read(file)?.toString('utf8');
   // Nx's own list of files honours .gitignore; it is asked through the public function, which takes a tree.
-  const { globAsync } = require('@nx/devkit') as typeof import('@nx/devkit');
+  const { cacheDir, globAsync } = require('@nx/devkit') as typeof import('@nx/devkit');
   const files = (await globAsync({ root, listChanges: () => [] } as unknown as Tree, graphFiles)).map((file) =>
     file.replaceAll('\\', '/'),
   );
@@ -191,8 +194,9 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
       });
     } else if (typeof json.name === 'string' && dir !== '') packageNames.set(dir, json.name);
   }
-  const tree = new GoTree({ files, read });
-  return { root, tree, projects: findProjects(tree, stated, packageNames, basename(root)), readText };
+  const headers = new HeaderCache(root, join(cacheDir, 'slim-go', 'headers.json'));
+  const tree = new GoTree({ files, read, scan: (file) => headers.scan(file) });
+  return { root, tree, headers, projects: findProjects(tree, stated, packageNames, basename(root)), readText };
 }
 
 function parseJson(text: string | undefined): Record<string, unknown> | undefined {

@@ -92,12 +92,14 @@ function nearest(dir: string, roots: ReadonlySet<string>): string | undefined {
   return [...prefixes(dir), ''].find((folder) => roots.has(folder));
 }
 
-function groupBy<Key>(dirs: readonly string[], keyOf: (dir: string) => Key): Map<Key, string[]> {
-  const groups = new Map<Key, string[]>();
-  for (const dir of dirs) {
-    const group = groups.get(keyOf(dir));
-    if (group) group.push(dir);
-    else groups.set(keyOf(dir), [dir]);
+/** In the order in which they come. */
+export function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
   }
   return groups;
 }
