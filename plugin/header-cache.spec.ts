@@ -81,16 +81,15 @@ it('forgets files that are gone, and writes nothing where nothing changed', () =
   expect(Object.keys(JSON.parse(readFileSync(file, 'utf8')).entries)).toEqual(['a.go']);
 });
 
-it.each([
-  'no JSON',
-  '{"scanner":"another","entries":{"a.go":1}}',
-  'null',
-])('takes what can not be read for nothing: %s', (text) => {
-  write('a.go', 'package p\n\nimport "a"\n');
-  saved(['a.go']);
-  writeFileSync(file, text);
-  expect(imports(new HeaderCache(root, file), 'a.go')).toEqual(['a']);
-});
+it.each(['no JSON', '{"scanner":"another","entries":{"a.go":1}}', 'null'])(
+  'takes what can not be read for nothing: %s',
+  (text) => {
+    write('a.go', 'package p\n\nimport "a"\n');
+    saved(['a.go']);
+    writeFileSync(file, text);
+    expect(imports(new HeaderCache(root, file), 'a.go')).toEqual(['a']);
+  },
+);
 
 it('fails with the scanner for a broken file, every time', () => {
   write('a.go', 'pakage p\n');

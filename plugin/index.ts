@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type {
   CreateDependencies,
@@ -165,13 +165,20 @@ let lastWorkspace: Workspace | undefined;
 
 async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise<Workspace> {
   const read = (file: string): Buffer | undefined => {
+    const path = join(root, file);
+    // Most that is asked for is not there, and an exception costs ten times as much as this question.
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
     try {
-      return readFileSync(join(root, file));
+      return readFileSync(path);
     } catch {
       return undefined;
     }
   };
-  const readText = (file: string) => read(file)?.toString('utf8');
+  const texts = new Map<string, string | undefined>();
+  const readText = (file: string) => {
+    if (!texts.has(file)) texts.set(file, read(file)?.toString('utf8'));
+    return texts.get(file);
+  };
   // Nx's own list of files honours .gitignore; it is asked through the public function, which takes a tree.
   const { cacheDir, globAsync } = require('@nx/devkit') as typeof import('@nx/devkit');
   const files = (await globAsync({ root, listChanges: () => [] } as unknown as Tree, graphFiles)).map((file) =>

@@ -25,7 +25,8 @@ function schemas(kind) {
     .map((entry) => entry.name)
     .sort()
     .map((name) => ({ name, file: join(root, kind, name, 'schema.json') }))
-    .map((entry) => ({ ...entry, schema: JSON.parse(readFileSync(entry.file, 'utf8')) }));
+    .map((entry) => ({ ...entry, schema: JSON.parse(readFileSync(entry.file, 'utf8')) }))
+    .filter(({ schema }) => Object.keys(schema.properties).length > 0);
 }
 
 const table = `| option | type | default | meaning |

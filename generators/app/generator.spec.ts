@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { readJson, type Tree, writeJson } from '@nx/devkit';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { withUse } from '../go-work';
 import init from '../init/generator';
-import app, { withUse } from './generator';
+import app from './generator';
 
 const folders: string[] = [];
 afterAll(() => {

@@ -17,6 +17,7 @@ import { binaryName } from '../../go/build';
 import { parseModFile, parseWorkFile } from '../../go/modfile';
 import { scanGoFile } from '../../go/scan';
 import { runGo } from '../../go/toolchain';
+import { withUse } from '../go-work';
 import { defaultModule, initWorkspace, languageVersion } from '../init/generator';
 import { checkModulePath, pathElementProblem } from '../module-path';
 import { runGenerator } from '../report';
@@ -262,20 +263,6 @@ function describeProject(app: {
     ...(tags.length > 0 && { tags }),
     ...(hasTargets && { targets }),
   };
-}
-
-/** go.work with the folder in its `use` list, every other byte as it was. https://go.dev/ref/mod#go-work-file-use */
-export function withUse(text: string, directory: string): string {
-  const use = directory === '.' ? '.' : `./${directory}`;
-  if (parseWorkFile(text, 'go.work').uses.some((used) => posix.resolve('/', used) === posix.resolve('/', use)))
-    return text;
-  const newline = text.includes('\r\n') ? '\r\n' : '\n';
-  const block = /^[ \t]*use[ \t]*\((?:[^\n]*\n)+?(?=[ \t]*\))/m.exec(text);
-  if (block) {
-    const end = block.index + block[0].length;
-    return `${text.slice(0, end)}\t${use}${newline}${text.slice(end)}`;
-  }
-  return `${text}${text.endsWith('\n') ? '' : newline}${newline}use ${use}${newline}`;
 }
 
 async function requireCertificates(moduleDir: string): Promise<void> {

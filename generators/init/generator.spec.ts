@@ -36,6 +36,22 @@ describe('init', () => {
     expect(tree.exists('go.work')).toBe(false);
   });
 
+  it('has `nx sync` keep a go.work, beside what is synchronised already', async () => {
+    const tree = workspace();
+    updateJson(tree, 'nx.json', (json) => ({
+      ...json,
+      sync: { globalGenerators: ['other:sync'], applyChanges: true },
+    }));
+    await init(tree, { layout: 'workspace', skipFormat: true });
+    expect(readJson(tree, 'nx.json').sync).toEqual({
+      globalGenerators: ['other:sync', 'slim-go:sync'],
+      applyChanges: true,
+    });
+    const single = workspace();
+    await init(single, { skipFormat: true });
+    expect(readJson(single, 'nx.json').sync).toBeUndefined();
+  });
+
   it('changes nothing the second time, in both layouts', async () => {
     for (const layout of ['module', 'workspace'] as const) {
       const tree = workspace();

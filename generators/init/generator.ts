@@ -9,10 +9,10 @@ import {
   readNxJson,
   type Tree,
   updateNxJson,
-  visitNotIgnoredFiles,
 } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { goVersion } from '../../go/toolchain';
+import { foldersWith } from '../go-work';
 import { checkModulePath, exampleModule, moduleOfRemote } from '../module-path';
 import { runGenerator } from '../report';
 import type { InitOptions } from './schema';
@@ -35,6 +35,7 @@ export async function initWorkspace(tree: Tree, options: InitOptions): Promise<G
   registerPlugin(tree);
   ignoreDist(tree);
   await addGo(tree, options);
+  if (tree.exists('go.work')) registerSync(tree);
   const install = options.skipPackageJson ? () => undefined : addPackage(tree, options.keepExistingVersions ?? true);
   if (!options.skipFormat) await formatFiles(tree);
   return install;
@@ -47,6 +48,14 @@ function registerPlugin(tree: Tree): void {
   updateNxJson(tree, { ...nxJson, plugins: [...plugins, 'slim-go'] });
 }
 
+/** `nx sync` then keeps go.work true. It is no part of other commands: only `nx sync:check` speaks of it. */
+function registerSync(tree: Tree): void {
+  const nxJson = readNxJson(tree) ?? {};
+  const generators = nxJson.sync?.globalGenerators ?? [];
+  if (generators.includes('slim-go:sync')) return;
+  updateNxJson(tree, { ...nxJson, sync: { ...nxJson.sync, globalGenerators: [...generators, 'slim-go:sync'] } });
+}
+
 function ignoreDist(tree: Tree): void {
   const text = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
   if (text.split(/\r?\n/).some((line) => /^(\*\*\/)?dist\/?$/.test(line.trim()))) return;
@@ -55,7 +64,7 @@ function ignoreDist(tree: Tree): void {
 }
 
 async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void> {
-  const modules = findModules(tree);
+  const modules = foldersWith(tree, 'go.mod');
   if (layout === 'workspace') {
     if (tree.exists('go.work')) return;
     const uses = modules.map((dir) => (dir === '.' ? '\t.' : `\t./${dir}`));
@@ -64,18 +73,6 @@ async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void>
   } else if (modules.length === 0 && !tree.exists('go.work')) {
     tree.write('go.mod', `module ${module ?? (await defaultModule(tree))}\n\ngo ${await languageVersion(tree)}\n`);
   }
-}
-
-/** Folders with a go.mod, `/`-separated, the root being `.`; without those that Go itself passes by. */
-function findModules(tree: Tree): string[] {
-  const found: string[] = [];
-  visitNotIgnoredFiles(tree, '.', (file) => {
-    const folders = file.split(/[\\/]/);
-    if (folders.pop() !== 'go.mod') return;
-    if (folders.some((name) => /^(vendor|testdata|node_modules|_.*|\..+)$/.test(name))) return;
-    found.push(folders.join('/') || '.');
-  });
-  return found.sort();
 }
 
 /**
