@@ -3,7 +3,7 @@ import { type Tree, visitNotIgnoredFiles } from '@nx/devkit';
 import { parseWorkFile } from '../go/modfile';
 
 /** Folders with a file of this name, `/`-separated, the root being `.`; without those that Go itself passes by. Sorted. */
-export function foldersWith(tree: Tree, name: 'go.mod' | 'go.work'): string[] {
+export function foldersWith(tree: Tree, name: 'go.mod' | 'go.work' | 'go.deps.json'): string[] {
   const found: string[] = [];
   visitNotIgnoredFiles(tree, '.', (file) => {
     const folders = file.split(/[\\/]/);

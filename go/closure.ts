@@ -32,7 +32,7 @@ export interface Closure {
   readonly embeds: readonly { readonly dir: string; readonly pattern: string }[];
   /** go.mod, go.sum, go.work, go.work.sum, vendor/modules.txt; also such as don't exist, for they may appear. Sorted. */
   readonly moduleFiles: readonly string[];
-  /** Import paths of packages outside the repository and the standard library. Sorted. */
+  /** Import paths of packages outside the repository and the standard library. Sorted; none that is vendored. */
   readonly external: readonly string[];
 }
 

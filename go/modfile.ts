@@ -30,6 +30,8 @@ export interface ModFile {
   readonly toolchain?: VersionLine;
   readonly requires: readonly Requirement[];
   readonly replaces: readonly Replacement[];
+  /** `default=go1.21`, as they are written. */
+  readonly godebugs: readonly string[];
   /** Folders that `./...` leaves out: `./x` is that folder, `x` any folder of that name. */
   readonly ignores: readonly string[];
 }
@@ -41,6 +43,8 @@ export interface WorkFile {
   /** Folders as they are written: `./apps/hello`, relative to the file, or absolute. */
   readonly uses: readonly string[];
   readonly replaces: readonly Replacement[];
+  /** As in go.mod. */
+  readonly godebugs: readonly string[];
 }
 
 /** Reads a go.mod; `file` is named in errors. @throws GO_FILE_INVALID */
@@ -48,6 +52,7 @@ export function parseModFile(text: string, file: string): ModFile {
   let module: string | undefined;
   const requires: Requirement[] = [];
   const ignores: string[] = [];
+  const godebugs: string[] = [];
   const { replaces, versions } = readDirectives(text, file, (verb, words, line, fail) => {
     if (verb === 'module') {
       if (module !== undefined) throw fail('there is a second "module"');
@@ -61,27 +66,29 @@ export function parseModFile(text: string, file: string): ModFile {
     } else if (verb === 'ignore') {
       if (words.length !== 1) throw fail('"ignore" takes one folder');
       ignores.push(words[0]!);
-    } else if (!['exclude', 'retract', 'godebug', 'tool'].includes(verb))
-      throw fail(`"${verb}" is not a directive of go.mod`);
+    } else if (verb === 'godebug') godebugs.push(words.join(' '));
+    else if (!['exclude', 'retract', 'tool'].includes(verb)) throw fail(`"${verb}" is not a directive of go.mod`);
   });
   if (module === undefined) {
     throw new SlimGoError('GO_FILE_INVALID', `${file}: it has no "module" line.`, {
       hint: 'Write "module <path>" at its top, for example "module example.com/acme".',
     });
   }
-  return { module, ...versions, requires, replaces, ignores };
+  return { module, ...versions, requires, replaces, ignores, godebugs };
 }
 
 /** Reads a go.work; `file` is named in errors. @throws GO_FILE_INVALID */
 export function parseWorkFile(text: string, file: string): WorkFile {
   const uses: string[] = [];
+  const godebugs: string[] = [];
   const { replaces, versions } = readDirectives(text, file, (verb, words, _line, fail) => {
     if (verb === 'use') {
       if (words.length !== 1) throw fail('"use" takes one folder');
       uses.push(words[0]!);
-    } else if (verb !== 'godebug') throw fail(`"${verb}" is not a directive of go.work`);
+    } else if (verb === 'godebug') godebugs.push(words.join(' '));
+    else throw fail(`"${verb}" is not a directive of go.work`);
   });
-  return { ...versions, uses, replaces };
+  return { ...versions, uses, replaces, godebugs };
 }
 
 type Fail = (problem: string) => SlimGoError;

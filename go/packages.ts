@@ -265,7 +265,7 @@ export class GoTree {
       return { dir, path: parsed.module, file: parsed };
     } catch (error) {
       this.warn(error);
-      return { dir, path: '', file: { module: '', requires: [], replaces: [], ignores: [] } };
+      return { dir, path: '', file: { module: '', requires: [], replaces: [], ignores: [], godebugs: [] } };
     }
   }
 

@@ -42,6 +42,8 @@ export const createNodes: CreateNodes<PluginOptions> = [
     lastWorkspace = workspace;
     const { tree, projects, readText } = workspace;
     const warnings = new Set<string>();
+    const { NX_VERSION } = require('@nx/devkit') as typeof import('@nx/devkit');
+    const jsonInputs = Number.parseInt(NX_VERSION, 10) >= 24;
     const nodes = [...externalNodes(workspace).values()];
     const byModule = groupBy(projects, ({ module }) => module.dir);
     const results = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
@@ -64,6 +66,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
                   nxJson: context.nxJsonConfiguration,
                   readText,
                   warn: (message) => warnings.add(message),
+                  jsonInputs,
                 }),
                 metadata: { technologies: ['go'] },
               },

@@ -1,6 +1,7 @@
 import type { TargetConfiguration } from '@nx/devkit';
 import type { Closure } from '../go/closure';
 import { knownArchitectures, knownOperatingSystems, nameMatches } from '../go/constraint';
+import { type Deps, packageKey } from '../go/deps';
 import { inFolder, isWithin } from '../go/packages';
 import type { Platform } from '../platform';
 
@@ -40,6 +41,8 @@ export function compileInputs(
     readonly platforms: readonly Platform[];
     readonly tests: boolean;
     readonly cgo: boolean;
+    /** From moduleInputs. */
+    readonly modules: readonly Input[];
     /** Some file is called `x.y_z.go`: the go command takes no platform from that, a pattern would. */
     readonly dottedNames: boolean;
   },
@@ -57,10 +60,30 @@ export function compileInputs(
     ).map((pattern) => `!${pattern}`),
     ...unique(closure.embeds.flatMap(embedded)),
     ...inFolders(closure.brokenDirs, '**/*'),
-    ...braced(closure.moduleFiles.map(globLiteral)).map((files) => `{workspaceRoot}/${files}`),
+    ...options.modules,
     ...toolchain,
     ...(options.cgo ? cToolchain : []),
     nothingFromNpm,
+  ];
+}
+
+/**
+ * Inputs for the versions of a closure's third-party code: where a go.deps.json knows all of it, the fields of its packages,
+ * so that another module's new version changes nothing; otherwise the module files as a whole.
+ * @param known content of a go.deps.json that is true to the module files `files`, with its path
+ */
+export function moduleInputs(
+  closure: Closure,
+  known: { readonly path: string; readonly deps: Deps; readonly files: readonly string[] } | undefined,
+): Input[] {
+  const whole = (files: readonly string[]): Input[] =>
+    braced(files.map(globLiteral)).map((pattern) => `{workspaceRoot}/${pattern}`);
+  const keys = closure.external.map(packageKey);
+  if (!known || keys.some((key) => !Object.hasOwn(known.deps.packages, key))) return whole(closure.moduleFiles);
+  return [
+    { json: `{workspaceRoot}/${known.path}`, fields: ['go', ...keys.map((key) => `packages.${key}`)] },
+    // Those that are not there yet.
+    ...whole(closure.moduleFiles.filter((file) => !known.files.includes(file))),
   ];
 }
 

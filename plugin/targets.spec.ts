@@ -1,3 +1,4 @@
+import { moduleState, packageKey } from '../go/deps';
 import { GoTree } from '../go/packages';
 import { formatPlatform, hostContainerPlatform, hostPlatform } from '../platform';
 import { findProjects, type StatedProject } from './projects';
@@ -25,6 +26,7 @@ function targetsIn(
     nxJson: { targetDefaults: settings.targetDefaults ?? {} },
     readText: (file) => files[file],
     warn: (message) => warnings.push(message),
+    jsonInputs: true,
   });
 }
 
@@ -184,6 +186,44 @@ it('calls targets as the plugin options say', () => {
   expect(targets.oci!.dependsOn).toEqual(['compile']);
   expect(targets.load!.dependsOn).toEqual(['oci']);
   expect(targets.build).toBeUndefined();
+});
+
+describe('go.deps.json', () => {
+  const goMod = 'module example.com/acme\n\ngo 1.24\n\nrequire (\n\texample.com/a v1.0.0\n\texample.com/b v1.0.0\n)\n';
+  const files = {
+    ...app,
+    'go.mod': goMod,
+    'apps/hello/main.go': 'package main\n\nimport _ "example.com/a/x"\n\nfunc main() {}\n',
+  };
+  const context = (() => {
+    const tree = new GoTree({
+      files: Object.keys(files),
+      read: (file) => Buffer.from(files[file as keyof typeof files]),
+    });
+    return tree.context(tree.modules.get('')!);
+  })();
+  const state = moduleState(context, (file) => files[file as keyof typeof files]);
+  const deps = (packages: Readonly<Record<string, string>>) => JSON.stringify({ ...state, packages });
+  const moduleInputsOf = (text: string, others: Readonly<Record<string, string>> = {}) =>
+    targetsIn({ ...files, 'go.deps.json': text, ...others }, 'apps/hello').build!.inputs!.filter((input) =>
+      /go\.(mod|sum|work|deps)/.test(JSON.stringify(input)),
+    );
+  const whole = [expect.stringMatching(/go\.mod.*go\.sum/)];
+
+  it('stands for the module files where it is true to them and knows every package', () => {
+    expect(moduleInputsOf(deps({ [packageKey('example.com/a/x')]: '1', [packageKey('example.com/b')]: '2' }))).toEqual([
+      { json: '{workspaceRoot}/go.deps.json', fields: ['go', 'packages.example%2Ecom/a/x'] },
+      expect.stringMatching(/^\{workspaceRoot\}\/\{go\.work,go\.work\.sum,vendor\/modules\.txt\}$/),
+    ]);
+  });
+
+  it('stands for nothing where it does not know a package, is not true any more, or is not one', () => {
+    expect(moduleInputsOf(deps({ [packageKey('example.com/b')]: '2' }))).toEqual(whole);
+    const all = deps({ [packageKey('example.com/a/x')]: '1' });
+    expect(moduleInputsOf(all, { 'go.mod': goMod.replace('b v1.0.0', 'b v1.0.1') })).toEqual(whole);
+    expect(moduleInputsOf(all, { 'go.sum': 'x' })).toEqual(whole);
+    expect(moduleInputsOf('{}')).toEqual(whole);
+  });
 });
 
 it('tests only the packages of its own project', () => {

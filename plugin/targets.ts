@@ -2,11 +2,12 @@ import { posix } from 'node:path';
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { SlimGoError } from '../errors';
 import { closureOf } from '../go/closure';
-import { type GoTree, inFolder, isWithin } from '../go/packages';
+import { depsPath, moduleState, parseDeps, versionFiles } from '../go/deps';
+import { type GoTree, inFolder, isWithin, type Module, type ModuleContext } from '../go/packages';
 import { describeDockerfile } from '../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
 import { contextInputs, readsFolder } from './image-inputs';
-import { compileInputs, globLiteral, type Input, testFileInputs } from './inputs';
+import { compileInputs, globLiteral, type Input, moduleInputs, testFileInputs } from './inputs';
 import type { GoProject } from './projects';
 
 /** Options of the plugin in nx.json: what its targets are called. */
@@ -29,6 +30,8 @@ export interface TargetSources {
   /** A file's text, by its path from the workspace root; undefined where there is none. */
   readonly readText: (file: string) => string | undefined;
   readonly warn: (message: string) => void;
+  /** Whether this Nx takes fields of a JSON file for inputs, and `nx affected` with them: from 24 on. */
+  readonly jsonInputs: boolean;
 }
 
 type Targets = Record<string, TargetConfiguration>;
@@ -85,6 +88,7 @@ function buildTarget(project: GoProject, sources: TargetSources): BuildPlan | un
     },
     configurations: { release: { vcs: true } },
     inputs: compileInputs(closure, {
+      modules: moduleInputs(closure, knownDeps(project.module, sources)),
       platforms,
       tests: false,
       cgo: cgo || stated.env !== undefined,
@@ -226,7 +230,8 @@ function readDockerfile(
 }
 
 /** Targets that run the go command as it is. */
-function commandTargets(project: GoProject, { tree, options }: TargetSources): Targets {
+function commandTargets(project: GoProject, sources: TargetSources): Targets {
+  const { tree, options } = sources;
   const patterns = packagePatterns(project).join(' ');
   const platforms = [hostPlatform()];
   const closure = closureOf(tree, {
@@ -239,7 +244,13 @@ function commandTargets(project: GoProject, { tree, options }: TargetSources): T
   });
   const inputs = [
     ...testFileInputs(project.packages),
-    ...compileInputs(closure, { platforms, tests: true, cgo: true, dottedNames: false }),
+    ...compileInputs(closure, {
+      modules: moduleInputs(closure, knownDeps(project.module, sources)),
+      platforms,
+      tests: true,
+      cgo: true,
+      dottedNames: false,
+    }),
     { env: 'GOOS' },
     // A test runs here, and vet looks at the files of this platform.
     { runtime: 'go env GOHOSTOS GOHOSTARCH || echo no go' },
@@ -272,6 +283,26 @@ function commandTargets(project: GoProject, { tree, options }: TargetSources): T
         })
       : {}),
   };
+}
+
+/** What was found for each build's modules. */
+const depsByContext = new WeakMap<ModuleContext, ReturnType<typeof readDeps>>();
+
+function knownDeps(module: Module, sources: TargetSources): ReturnType<typeof readDeps> {
+  const context = sources.tree.context(module);
+  if (!depsByContext.has(context)) depsByContext.set(context, readDeps(context, sources));
+  return depsByContext.get(context);
+}
+
+/** The go.deps.json of a build, if it is true to the module files. Vendored code is an input itself and needs none. */
+function readDeps(context: ModuleContext, { jsonInputs, readText }: TargetSources) {
+  const path = depsPath(context);
+  const deps = jsonInputs && context.vendorDir === undefined ? parseDeps(readText(path)) : undefined;
+  if (!deps) return undefined;
+  const state = moduleState(context, readText);
+  return deps.moduleFiles === state.moduleFiles && deps.go === state.go
+    ? { path, deps, files: versionFiles(context) }
+    : undefined;
 }
 
 /** The project's packages for the go command, from its root: `./...` where nobody else's lie below. */

@@ -36,7 +36,7 @@ describe('init', () => {
     expect(tree.exists('go.work')).toBe(false);
   });
 
-  it('has `nx sync` keep a go.work, beside what is synchronised already', async () => {
+  it('has `nx sync` keep a go.work or a go.deps.json, beside what is synchronised already', async () => {
     const tree = workspace();
     updateJson(tree, 'nx.json', (json) => ({
       ...json,
@@ -50,6 +50,9 @@ describe('init', () => {
     const single = workspace();
     await init(single, { skipFormat: true });
     expect(readJson(single, 'nx.json').sync).toBeUndefined();
+    await init(single, { skipFormat: true, deps: true });
+    expect(readJson(single, 'nx.json').sync).toEqual({ globalGenerators: ['slim-go:sync'] });
+    expect(single.read('go.deps.json', 'utf8')).toBe('{}\n');
   });
 
   it('changes nothing the second time, in both layouts', async () => {

@@ -11,6 +11,7 @@ import {
   updateNxJson,
 } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
+import { depsFile } from '../../go/deps';
 import { goVersion } from '../../go/toolchain';
 import { foldersWith } from '../go-work';
 import { checkModulePath, exampleModule, moduleOfRemote } from '../module-path';
@@ -35,7 +36,8 @@ export async function initWorkspace(tree: Tree, options: InitOptions): Promise<G
   registerPlugin(tree);
   ignoreDist(tree);
   await addGo(tree, options);
-  if (tree.exists('go.work')) registerSync(tree);
+  if (options.deps && !tree.exists(depsFile)) tree.write(depsFile, '{}\n');
+  if (tree.exists('go.work') || tree.exists(depsFile)) registerSync(tree);
   const install = options.skipPackageJson ? () => undefined : addPackage(tree, options.keepExistingVersions ?? true);
   if (!options.skipFormat) await formatFiles(tree);
   return install;
@@ -48,7 +50,7 @@ function registerPlugin(tree: Tree): void {
   updateNxJson(tree, { ...nxJson, plugins: [...plugins, 'slim-go'] });
 }
 
-/** `nx sync` then keeps go.work true. It is no part of other commands: only `nx sync:check` speaks of it. */
+/** `nx sync` then keeps go.work and go.deps.json true. It is no part of other commands: only `nx sync:check` speaks of it. */
 function registerSync(tree: Tree): void {
   const nxJson = readNxJson(tree) ?? {};
   const generators = nxJson.sync?.globalGenerators ?? [];

@@ -13,6 +13,10 @@ export interface InitOptions {
    */
   module?: string;
   /**
+   * Make a go.deps.json, which `nx sync` keeps: a new version of a third-party module then affects only the programs that can reach it.
+   */
+  deps?: boolean;
+  /**
    * Do not format the changed files with Prettier.
    */
   skipFormat?: boolean;

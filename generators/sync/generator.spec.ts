@@ -5,18 +5,18 @@ import { dirname, join } from 'node:path';
 import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import sync from './generator';
 
-function synced(files: Readonly<Record<string, string>>) {
+async function synced(files: Readonly<Record<string, string>>) {
   const tree = createTreeWithEmptyWorkspace();
   for (const [file, text] of Object.entries(files)) tree.write(file, text);
-  const result = sync(tree);
+  const result = await sync(tree);
   // What was written has settled: a second run has nothing to do.
-  expect(sync(tree)).toEqual({});
+  expect(await sync(tree)).toEqual({});
   return { ...result, read: (file: string) => tree.read(file, 'utf8') };
 }
 
 const moduleText = (name: string) => `module example.com/${name}\n\ngo 1.24\n`;
 
-it('adds and removes uses as the go command would, and keeps every other byte', () => {
+it('adds and removes uses as the go command would, and keeps every other byte', async () => {
   const before =
     '// For all.\ngo 1.24 // not lower\n\nuse (\n\t./apps/a // the app\n\t./gone // long ago\n\t../outside\n)\n\nuse ./single\n\nreplace example.com/x => ../x\n';
   const files = {
@@ -26,7 +26,7 @@ it('adds and removes uses as the go command would, and keeps every other byte', 
     'libs/testdata/x/go.mod': moduleText('x'),
     'vendor/y/go.mod': moduleText('y'),
   };
-  const { read, outOfSyncMessage, outOfSyncDetails } = synced(files);
+  const { read, outOfSyncMessage, outOfSyncDetails } = await synced(files);
   expect(read('go.work')).toBe(
     before
       .replace('\t./gone // long ago\n', '')
@@ -41,7 +41,7 @@ it('adds and removes uses as the go command would, and keeps every other byte', 
   ]);
 });
 
-it('leaves a list that the go command takes, with the same modules as `go work use -r .`', () => {
+it('leaves a list that the go command takes, with the same modules as `go work use -r .`', async () => {
   const files: Record<string, string> = {
     'go.work': 'go 1.24\n\nuse ./gone\n',
     'go.mod': moduleText('root'),
@@ -62,22 +62,22 @@ it('leaves a list that the go command takes, with the same modules as `go work u
     }
     go('work', 'use', '-r', '.');
     const theirs = uses();
-    writeFileSync(join(root, 'go.work'), synced(files).read('go.work')!);
+    writeFileSync(join(root, 'go.work'), (await synced(files)).read('go.work')!);
     expect(uses()).toEqual(theirs);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
 });
 
-it('has nothing to do without go.work, or where it is true', () => {
-  expect(synced({ 'go.mod': moduleText('a') }).outOfSyncMessage).toBeUndefined();
+it('has nothing to do without go.work, or where it is true', async () => {
+  expect((await synced({ 'go.mod': moduleText('a') })).outOfSyncMessage).toBeUndefined();
   const text = 'go 1.24\nuse ./a/ \n';
-  const { read, outOfSyncMessage } = synced({ 'go.work': text, 'a/go.mod': moduleText('a') });
+  const { read, outOfSyncMessage } = await synced({ 'go.work': text, 'a/go.mod': moduleText('a') });
   expect([read('go.work'), outOfSyncMessage]).toEqual([text, undefined]);
 });
 
-it('gives each module to the nearest go.work', () => {
-  const { read } = synced({
+it('gives each module to the nearest go.work', async () => {
+  const { read } = await synced({
     'go.work': 'go 1.24\n',
     'a/go.mod': moduleText('a'),
     'nested/go.work': 'go 1.24\n',
@@ -88,6 +88,8 @@ it('gives each module to the nearest go.work', () => {
   expect(read('nested/go.work')).toBe('go 1.24\n\nuse .\n\nuse ./b\n');
 });
 
-it('names the file that can not be read', () => {
-  expect(() => synced({ 'go.work': 'go 1.24\nuse (\n', 'a/go.mod': moduleText('a') })).toThrow(/^go\.work:\d+:/);
+it('names the file that can not be read', async () => {
+  await expect(synced({ 'go.work': 'go 1.24\nuse (\n', 'a/go.mod': moduleText('a') })).rejects.toThrow(
+    /^go\.work:\d+:/,
+  );
 });
