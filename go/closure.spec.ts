@@ -168,6 +168,80 @@ describe('beside go list, on layouts', () => {
     expectEqual('app');
   });
 
+  it('takes the replacement of the version that is selected', () => {
+    write({
+      'app/go.mod':
+        'module ex.com/app\n\ngo 1.20\n\nrequire (\n\tex.com/lib v1.1.0\n\tex.com/deep v1.0.0\n)\n\nreplace (\n\tex.com/lib v1.0.0 => ../lib-a\n\tex.com/lib v1.1.0 => ../lib-b\n\tex.com/lib => ../lib-a\n\tex.com/deep v0.9.0 => ../deep-a\n\tex.com/deep => ../deep-b\n)\n',
+      'app/main.go': 'package main\n\nimport (\n\t_ "ex.com/deep"\n\t_ "ex.com/lib"\n)\n\nfunc main() {}\n',
+      'lib-a/go.mod': 'module ex.com/lib\n\ngo 1.20\n',
+      'lib-a/l.go': 'package lib\n',
+      'lib-b/go.mod': 'module ex.com/lib\n\ngo 1.20\n',
+      'lib-b/l.go': 'package lib\n',
+      'deep-a/go.mod': 'module ex.com/deep\n\ngo 1.20\n',
+      'deep-a/d.go': 'package deep\n',
+      'deep-b/go.mod': 'module ex.com/deep\n\ngo 1.20\n',
+      'deep-b/d.go': 'package deep\n',
+    });
+    expectEqual('app');
+  });
+
+  it('leaves a module to others where the replacement is of another version, or go.work has another module for it', () => {
+    const closure = () => {
+      const tree = treeOf(root);
+      const request = {
+        ...build,
+        dirs: ['app'],
+        module: tree.modules.get('app')!,
+        platforms: [parsePlatform('linux/amd64')],
+      };
+      return closureOf(tree, request);
+    };
+    write({
+      'app/go.mod':
+        'module ex.com/app\n\ngo 1.20\n\nrequire ex.com/lib v1.1.0\n\nreplace ex.com/lib v1.0.0 => ../lib\n',
+      'app/main.go': 'package main\n\nimport _ "ex.com/lib"\n\nfunc main() {}\n',
+      'lib/go.mod': 'module ex.com/lib\n\ngo 1.20\n',
+      'lib/l.go': 'package lib\n',
+    });
+    expect(closure()).toMatchObject({ dirs: ['app'], external: ['ex.com/lib'] });
+    write({
+      'app/go.mod': 'module ex.com/app\n\ngo 1.20\n\nrequire ex.com/lib v1.1.0\n\nreplace ex.com/lib => ../lib\n',
+    });
+    expect(closure()).toMatchObject({ dirs: ['app', 'lib'], external: [] });
+    write({ 'go.work': 'go 1.20\n\nuse ./app\n\nreplace ex.com/lib => ex.com/fork v1.2.0\n' });
+    expect(closure()).toMatchObject({ dirs: ['app'], external: ['ex.com/lib'] });
+  });
+
+  it('counts what third-party code may import of modules that were published, and only in builds that have such code', () => {
+    const third = (version: string) =>
+      `module ex.com/app\n\ngo 1.20\n\nrequire (\n\tex.com/third v1.0.0\n\tex.com/lib ${version}\n)\n\nreplace (\n\tex.com/third => ../../third\n\tex.com/lib => ../lib\n)\n`;
+    write({
+      'third/go.mod': 'module ex.com/third\n\ngo 1.20\n\nrequire ex.com/lib v1.0.0\n',
+      'third/t.go': 'package third\n\nimport _ "ex.com/lib/deep"\n',
+      'repository/app/go.mod': third('v1.2.0'),
+      'repository/app/main.go': 'package main\n\nimport _ "ex.com/third"\n\nfunc main() {}\n',
+      'repository/app/pure/p.go': 'package pure\n\nimport _ "ex.com/lib/deep/er"\n',
+      'repository/lib/go.mod': 'module ex.com/lib\n\ngo 1.20\n',
+      'repository/lib/deep/d.go': 'package deep\n\nimport _ "ex.com/lib/deep/er"\n',
+      'repository/lib/deep/er/e.go': 'package er\n',
+      'repository/lib/cmd/x/x.go': 'package main\n\nfunc main() {}\n',
+    });
+    const repository = join(root, 'repository');
+    const closure = (dir: string) => {
+      const tree = treeOf(repository);
+      const request = { ...build, dirs: [dir], module: tree.moduleOf(dir)!, platforms: [parsePlatform('linux/amd64')] };
+      return closureOf(tree, request);
+    };
+    expect(closure('app').dirs).toEqual(dirsBelow(repository, goList(repository, 'app', ['.'], 'linux/amd64', false)));
+    expect(closure('app').guessedDirs).toEqual(['lib/deep', 'lib/deep/er']);
+    expect(closure('app/pure')).toMatchObject({ dirs: ['app/pure', 'lib/deep/er'], guessedDirs: [] });
+    // Nobody outside can require these.
+    for (const version of ['v0.0.0', 'v0.0.0-00010101000000-000000000000']) {
+      write({ 'repository/app/go.mod': third(version) });
+      expect(closure('app').dirs).toEqual(['app']);
+    }
+  });
+
   it('reads vendored packages where the go command does', () => {
     write({
       'go.mod': 'module ex.com/a\n\ngo 1.20\n\nrequire ex.com/v v1.0.0\n',
@@ -240,6 +314,26 @@ describe('beside go list, on layouts', () => {
       .split('\n')
       .map((dir) => relative(root, dir).split(sep).join('/'));
     expect(tree.packageDirs(tree.modules.get('')!)).toEqual(listed.sort());
+  });
+
+  it('does not see files that the go command never compiles: _x.go, .x.go and package documentation', () => {
+    write({
+      'go.mod': 'module ex.com/a\n\ngo 1.20\n',
+      'cmd/x/a.go': 'package documentation\n\nimport _ "ex.com/a/no"\n',
+      'cmd/x/x.go': 'package main\n\nimport _ "ex.com/a/lib"\n\nfunc main() {}\n',
+      'lib/lib.go': 'package lib\n',
+      'no/no.go': 'package no\n',
+      'hidden/_x.go': 'package hidden\n',
+      'dotted/.x.go': 'package dotted\n',
+      'documented/d.go': 'package documentation\n',
+    });
+    const tree = treeOf(root);
+    const module = tree.modules.get('')!;
+    const listed = goList(root, '', ['./...'], 'linux/amd64', false);
+    expect(tree.packageDirs(module)).toEqual(dirsBelow(root, listed));
+    expect(packageName(tree, 'cmd/x')).toBe('main');
+    expect(edgesOf(tree, tree.package('cmd/x')!, module)).toEqual([{ sourceFile: 'cmd/x/x.go', targetDir: 'lib' }]);
+    expectEqual('cmd/x');
   });
 
   it('names the module files that choose versions only where third-party code takes part', () => {

@@ -27,6 +27,8 @@ export interface ClosureRequest {
 export interface Closure {
   /** Folders whose Go, C and assembly files take part; with those that are imported and don't exist. Sorted. */
   readonly dirs: readonly string[];
+  /** Those of `dirs` that take part only if third-party code imports them, which the graph can't see. Sorted. */
+  readonly guessedDirs: readonly string[];
   /** Folders that hold a file which could not be read: everything in them takes part. */
   readonly brokenDirs: readonly string[];
   readonly embeds: readonly { readonly dir: string; readonly pattern: string }[];
@@ -46,24 +48,30 @@ export interface Edge {
 export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   const context = tree.context(request.module);
   const shareOf = shareReader(tree, context, request);
-  const seen = new Set(request.dirs);
-  const queue = [...seen];
+  const seen = new Set<string>();
   const broken = new Set<string>();
   const external = new Set<string>();
   const modules = new Set<Module>([request.module]);
   const embeds: { dir: string; pattern: string }[] = [];
-  for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
-    const share = shareOf(dir, request.tests && request.dirs.includes(dir));
-    if (share.isBroken) broken.add(dir);
-    for (const pattern of share.embeds) embeds.push({ dir, pattern });
-    for (const path of share.external) external.add(path);
-    for (const target of share.local) {
-      if (target.module) modules.add(target.module);
-      if (seen.has(target.dir)) continue;
-      seen.add(target.dir);
-      queue.push(target.dir);
+  const follow = (dirs: readonly string[]): void => {
+    const queue = dirs.filter((dir) => !seen.has(dir));
+    for (const dir of queue) seen.add(dir);
+    for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
+      const share = shareOf(dir, request.tests && request.dirs.includes(dir));
+      if (share.isBroken) broken.add(dir);
+      for (const pattern of share.embeds) embeds.push({ dir, pattern });
+      for (const path of share.external) external.add(path);
+      for (const target of share.local) {
+        if (target.module) modules.add(target.module);
+        if (seen.has(target.dir)) continue;
+        seen.add(target.dir);
+        queue.push(target.dir);
+      }
     }
-  }
+  };
+  follow(request.dirs);
+  const known = new Set(seen);
+  if (external.size > 0) follow(openToOthers(tree, context, request.module));
   const files = new Set(['go.work']);
   // What third-party code is compiled is decided by every module that takes part in choosing versions.
   if (external.size > 0 || context.vendorDir !== undefined) {
@@ -76,12 +84,36 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   files.add(inFolder(inFolder(context.workDir ?? request.module.dir, 'vendor'), 'modules.txt'));
   return {
     dirs: [...seen].sort(),
+    guessedDirs: [...seen].filter((dir) => !known.has(dir)).sort(),
     brokenDirs: [...broken].sort(),
     embeds: embeds.sort((a, b) => (a.dir + a.pattern < b.dir + b.pattern ? -1 : 1)),
     moduleFiles: [...files].sort(),
     external: [...external].sort(),
   };
 }
+
+/** `v0.0.0`, or what the go command writes for it: such a version was never published, only a replacement makes it exist. */
+const unpublished = /^v0\.0\.0(?:-00010101000000-000000000000)?$/;
+
+/**
+ * Packages of the repository that third-party code in a build of `module` may import: all of the local modules that it
+ * requires at a version which others can require as well. Without them a change that comes back through a dependency
+ * would leave a stale result. Go 1.17 and later name in go.mod each module that any dependency needs.
+ */
+function openToOthers(tree: GoTree, context: ModuleContext, module: Module): readonly string[] {
+  if (context.vendorDir !== undefined) return [];
+  const known = open.get(module);
+  if (known) return known;
+  const found = module.file.requires.flatMap(({ path, version }) => {
+    const local = context.locals.get(path);
+    if (!local || local === module || unpublished.test(version)) return [];
+    return tree.packageDirs(local).filter((dir) => packageName(tree, dir) !== 'main');
+  });
+  open.set(module, found);
+  return found;
+}
+
+const open = new WeakMap<Module, readonly string[]>();
 
 /** What one package brings into a closure. */
 interface Share {

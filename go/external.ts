@@ -1,5 +1,14 @@
 import type { Replacement } from './modfile';
-import { type GoTree, inFolder, type Module, type ModuleContext, type Package, prefixes } from './packages';
+import {
+  type GoTree,
+  inFolder,
+  type Module,
+  type ModuleContext,
+  type Package,
+  prefixes,
+  replacementsOf,
+  selectedVersions,
+} from './packages';
 
 /** A third-party module as one build of the repository takes it. */
 export interface ExternalModule {
@@ -21,17 +30,13 @@ export interface ExternalEdge {
  * https://go.dev/ref/mod#minimal-version-selection https://go.dev/ref/mod#go-mod-file-replace
  */
 export function externalModules(context: ModuleContext): ReadonlyMap<string, ExternalModule> {
-  const selected = new Map<string, string>();
-  for (const { file } of context.modules) {
-    for (const { path, version } of file.requires) {
-      if (context.locals.has(path)) continue;
-      const former = selected.get(path);
-      if (former === undefined || compareVersions(version, former) > 0) selected.set(path, version);
-    }
-  }
-  // What go.work says wins.
-  const replaces = [...(context.work?.replaces ?? []), ...context.mains.flatMap(({ file }) => file.replaces)];
-  return new Map([...selected].map(([path, version]) => [path, { path, version: replaced(path, version, replaces) }]));
+  const selected = selectedVersions(context.modules);
+  const replaces = replacementsOf(context, selected);
+  return new Map(
+    [...selected].flatMap(([path, version]) =>
+      context.locals.has(path) ? [] : [[path, { path, version: replaced(path, version, replaces.get(path)?.line) }]],
+    ),
+  );
 }
 
 /** Every import of a third-party package by the package, tests and all platforms included. */
@@ -54,45 +59,8 @@ export function externalEdgesOf(
   );
 }
 
-/** A replacement of this one version wins over one of all versions. */
-function replaced(path: string, version: string, replaces: readonly Replacement[]): string {
-  const ofPath = replaces.filter(({ oldPath }) => oldPath === path);
-  const replace =
-    ofPath.find(({ oldVersion }) => oldVersion === version) ??
-    ofPath.find(({ oldVersion }) => oldVersion === undefined);
-  if (replace === undefined) return version;
-  const { newPath, newVersion } = replace;
+function replaced(path: string, version: string, line: Replacement | undefined): string {
+  if (line === undefined) return version;
+  const { newPath, newVersion } = line;
   return newPath === path && newVersion !== undefined ? newVersion : [newPath, newVersion].filter(Boolean).join('@');
-}
-
-/**
- * Below, above or 0 as semantic versions are ordered. https://semver.org/#spec-item-11
- * `+incompatible` doesn't count: https://go.dev/ref/mod#versions
- */
-export function compareVersions(a: string, b: string): number {
-  const [left, right] = [splitVersion(a), splitVersion(b)];
-  return (
-    compareIdentifiers(left.core, right.core) ||
-    // A pre-release stands before its release.
-    Number(right.pre.length > 0) - Number(left.pre.length > 0) ||
-    compareIdentifiers(left.pre, right.pre)
-  );
-}
-
-function splitVersion(version: string): { readonly core: readonly string[]; readonly pre: readonly string[] } {
-  const [, core = '', pre] = /^v?([^-+]*)(?:-([^+]*))?/.exec(version) ?? [];
-  return { core: core.split('.'), pre: pre === undefined ? [] : pre.split('.') };
-}
-
-function compareIdentifiers(a: readonly string[], b: readonly string[]): number {
-  for (let index = 0; index < Math.max(a.length, b.length); index++) {
-    const [left, right] = [a[index], b[index]];
-    if (left === undefined || right === undefined) return left === undefined ? -1 : 1;
-    if (left === right) continue;
-    const [leftIsNumber, rightIsNumber] = [/^\d+$/.test(left), /^\d+$/.test(right)];
-    if (leftIsNumber && rightIsNumber) return BigInt(left) < BigInt(right) ? -1 : 1;
-    if (leftIsNumber !== rightIsNumber) return leftIsNumber ? -1 : 1;
-    return left < right ? -1 : 1;
-  }
-  return 0;
 }

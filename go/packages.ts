@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { SlimGoError } from '../errors';
 import { type ModFile, parseModFile, parseWorkFile, type Replacement, type WorkFile } from './modfile';
 import { type GoFileHeader, scanGoFile } from './scan';
+import { compareVersions } from './version';
 
 /** A repository as the graph sees it. All paths are relative to its root, with `/` between; the root itself is ''. */
 export interface SourceTree {
@@ -143,7 +144,8 @@ export class GoTree {
         if (below.split('/').some((part) => /^[._]/.test(part) || part === 'testdata' || part === 'vendor'))
           return false;
         if (rooted.some((ignored) => isWithin(dir, ignored))) return false;
-        return ![...anywhere].some((ignored) => `/${below}/`.includes(`/${ignored}/`));
+        if ([...anywhere].some((ignored) => `/${below}/`.includes(`/${ignored}/`))) return false;
+        return this.package(dir)!.files.length > 0;
       })
       .sort();
   }
@@ -162,7 +164,7 @@ export class GoTree {
     return this.byModule.get(module) ?? [];
   }
 
-  /** The package in a folder; undefined where there is no Go file. */
+  /** The package in a folder, possibly without a file that the go command sees; undefined where there is no Go file. */
   package(dir: string): Package | undefined {
     const known = this.packages.get(dir);
     if (known) return known;
@@ -172,7 +174,9 @@ export class GoTree {
       // The go command does not see them.
       .filter((name) => !/^[._]/.test(name))
       .sort()
-      .map((name) => ({ name, isTest: name.endsWith('_test.go'), header: this.scan(inFolder(dir, name)) }));
+      .map((name) => ({ name, isTest: name.endsWith('_test.go'), header: this.scan(inFolder(dir, name)) }))
+      // A name that go/build keeps for documentation beside another package: such a file is never compiled.
+      .filter(({ header }) => header?.packageName !== 'documentation');
     const found = { dir, files };
     this.packages.set(dir, found);
     return found;
@@ -191,15 +195,10 @@ export class GoTree {
 
   private newContext(mains: readonly Module[], work: WorkFile | undefined, workDir: string | undefined): ModuleContext {
     const locals = new Map(mains.flatMap((module) => (module.path === '' ? [] : [[module.path, module] as const])));
-    const replace = (replaces: readonly Replacement[], dir: string) => {
-      for (const { oldPath, newPath, newVersion } of replaces) {
-        if (newVersion !== undefined || locals.has(oldPath)) continue;
-        const module = this.modules.get(normalise(dir, newPath) ?? '\0');
-        if (module) locals.set(oldPath, module);
-      }
-    };
-    if (work && workDir !== undefined) replace(work.replaces, workDir);
-    for (const module of mains) replace(module.file.replaces, module.dir);
+    for (const [path, { dir, line }] of replacementsOf({ mains, work, workDir }, selectedVersions(mains))) {
+      const module = line.newVersion === undefined ? this.modules.get(normalise(dir, line.newPath) ?? '\0') : undefined;
+      if (module && !locals.has(path)) locals.set(path, module);
+    }
     const modules = [...new Set([...mains, ...locals.values()])];
     const vendorDir = inFolder(workDir ?? mains[0]!.dir, 'vendor');
     const goVersion = work ? work.go : mains[0]!.file.go;
@@ -295,6 +294,44 @@ export class GoTree {
     if (!(error instanceof SlimGoError)) throw error;
     this.warnings.push(error.message);
   }
+}
+
+/** The highest version that any of the modules asks for, by module path. https://go.dev/ref/mod#minimal-version-selection */
+export function selectedVersions(modules: readonly Module[]): Map<string, string> {
+  const selected = new Map<string, string>();
+  for (const { file } of modules) {
+    for (const { path, version } of file.requires) {
+      const former = selected.get(path);
+      if (former === undefined || compareVersions(version, former) > 0) selected.set(path, version);
+    }
+  }
+  return selected;
+}
+
+/**
+ * The `replace` line that counts for each module path, with the folder of its file: go.work's before those of modules, in
+ * each file that of the selected version before that of all. Where nobody requires a module, any line may be the one.
+ * https://go.dev/ref/mod#go-mod-file-replace
+ */
+export function replacementsOf(
+  { mains, work, workDir }: Pick<ModuleContext, 'mains' | 'work' | 'workDir'>,
+  selected: ReadonlyMap<string, string>,
+): ReadonlyMap<string, { readonly dir: string; readonly line: Replacement }> {
+  const found = new Map<string, { readonly dir: string; readonly line: Replacement }>();
+  const add = (dir: string, lines: readonly Replacement[]): void => {
+    for (const line of lines) {
+      const version = selected.get(line.oldPath);
+      if (found.has(line.oldPath) || (version !== undefined && (line.oldVersion ?? version) !== version)) continue;
+      found.set(line.oldPath, { dir, line });
+    }
+  };
+  const exactFirst = (lines: readonly Replacement[]) => [
+    ...lines.filter(({ oldVersion }) => oldVersion !== undefined),
+    ...lines.filter(({ oldVersion }) => oldVersion === undefined),
+  ];
+  if (work && workDir !== undefined) add(workDir, exactFirst(work.replaces));
+  for (const { dir, file } of mains) add(dir, exactFirst(file.replaces));
+  return found;
 }
 
 /** A folder of go.work or go.mod, from the repository's root; undefined where it lies outside or is absolute. */

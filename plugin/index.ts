@@ -11,8 +11,9 @@ import type {
   Tree,
 } from '@nx/devkit';
 import { edgesOf } from '../go/closure';
-import { compareVersions, type ExternalModule, externalEdgesOf, externalModules } from '../go/external';
+import { type ExternalModule, externalEdgesOf, externalModules } from '../go/external';
 import { GoTree, type Module, type ModuleContext } from '../go/packages';
+import { compareVersions } from '../go/version';
 import { HeaderCache } from './header-cache';
 import { findProjects, type GoProject, groupBy, type StatedProject } from './projects';
 import { type PluginOptions, targetsOf } from './targets';

@@ -1,6 +1,6 @@
 // What the scripts share: where the repository is, and how a command is run.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -49,4 +49,19 @@ export function tool(packageName, bin) {
 export function install() {
   if (!existsSync(join(root, 'node_modules', 'typescript')))
     mustRun('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+}
+
+/**
+ * Packs what dist/ holds and installs it in a workspace, with this repository's version of Nx.
+ * @param {string} folder has a package.json
+ * @returns {{filename: string, size: number}} the tarball; it stays in the folder
+ */
+export function installPacked(folder) {
+  const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
+  const [packed] = Object.values(JSON.parse(mustRun('npm', pack, { quiet: true }).stdout));
+  const nxVersion = JSON.parse(readFileSync(join(root, 'node_modules', 'nx', 'package.json'), 'utf8')).version;
+  const packages = [`nx@${nxVersion}`, `@nx/devkit@${nxVersion.split('.')[0]}`, join(folder, packed.filename)];
+  const install = ['install', '--save-dev', '--no-audit', '--no-fund', '--prefer-offline', ...packages];
+  mustRun('npm', install, { cwd: folder, quiet: true });
+  return packed;
 }
