@@ -1,4 +1,4 @@
-import type { Platform } from '../platform';
+import { formatPlatform, type Platform } from '../platform';
 import { type BuildContext, linesMatch, nameMatches } from './constraint';
 import {
   type GoFile,
@@ -8,6 +8,7 @@ import {
   type ModuleContext,
   minorVersion,
   type Package,
+  versionFiles,
 } from './packages';
 
 /** What is built, as far as it decides which files take part. */
@@ -47,7 +48,8 @@ export interface Edge {
 /** The packages that `request.dirs` are made of, and what they embed. Equal to `go list -deps`, for all platforms together. */
 export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   const context = tree.context(request.module);
-  const shareOf = shareReader(tree, context, request);
+  const shares = sharesOf(tree, context, request);
+  const tested = new Set(request.tests ? request.dirs : []);
   const seen = new Set<string>();
   const broken = new Set<string>();
   const external = new Set<string>();
@@ -57,7 +59,7 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
     const queue = dirs.filter((dir) => !seen.has(dir));
     for (const dir of queue) seen.add(dir);
     for (let dir = queue.pop(); dir !== undefined; dir = queue.pop()) {
-      const share = shareOf(dir, request.tests && request.dirs.includes(dir));
+      const share = shares.of(dir, tested.has(dir));
       if (share.isBroken) broken.add(dir);
       for (const pattern of share.embeds) embeds.push({ dir, pattern });
       for (const path of share.external) external.add(path);
@@ -72,24 +74,35 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   follow(request.dirs);
   const known = new Set(seen);
   if (external.size > 0) follow(openToOthers(tree, context, request.module));
-  const files = new Set(['go.work']);
-  // What third-party code is compiled is decided by every module that takes part in choosing versions.
-  if (external.size > 0 || context.vendorDir !== undefined) {
-    for (const module of context.modules) modules.add(module);
-    files.add('go.work.sum');
-    if (context.workDir !== undefined) files.add(inFolder(context.workDir, 'go.work.sum'));
-  }
-  for (const { dir } of modules) files.add(inFolder(dir, 'go.mod')).add(inFolder(dir, 'go.sum'));
-  if (context.workDir !== undefined) files.add(inFolder(context.workDir, 'go.work'));
-  files.add(inFolder(inFolder(context.workDir ?? request.module.dir, 'vendor'), 'modules.txt'));
   return {
     dirs: [...seen].sort(),
     guessedDirs: [...seen].filter((dir) => !known.has(dir)).sort(),
     brokenDirs: [...broken].sort(),
     embeds: embeds.sort((a, b) => (a.dir + a.pattern < b.dir + b.pattern ? -1 : 1)),
-    moduleFiles: [...files].sort(),
+    // What third-party code is compiled is decided by every module that takes part in choosing versions.
+    moduleFiles:
+      external.size > 0 || context.vendorDir !== undefined ? allModuleFiles(context) : moduleFiles(context, modules),
     external: [...external].sort(),
   };
+}
+
+function allModuleFiles(context: ModuleContext): readonly string[] {
+  const known = knownModuleFiles.get(context);
+  if (known) return known;
+  const files = new Set([...moduleFiles(context, context.modules), ...versionFiles(context), 'go.work.sum']);
+  const found = [...files].sort();
+  knownModuleFiles.set(context, found);
+  return found;
+}
+
+const knownModuleFiles = new WeakMap<ModuleContext, readonly string[]>();
+
+/** Of a build that third-party code takes no part in: `modules` are those it has packages of. */
+function moduleFiles({ workDir, mains }: ModuleContext, modules: Iterable<Module>): readonly string[] {
+  const files = new Set(['go.work', inFolder(inFolder(workDir ?? mains[0]!.dir, 'vendor'), 'modules.txt')]);
+  if (workDir !== undefined) files.add(inFolder(workDir, 'go.work'));
+  for (const { dir } of modules) files.add(inFolder(dir, 'go.mod')).add(inFolder(dir, 'go.sum'));
+  return [...files].sort();
 }
 
 /** `v0.0.0`, or what the go command writes for it: such a version was never published, only a replacement makes it exist. */
@@ -123,24 +136,41 @@ interface Share {
   readonly external: readonly string[];
 }
 
-/** Shares that were worked out before: most packages are in many closures. */
-const shares = new WeakMap<ModuleContext, Map<string, Share>>();
+/** The shares of all packages in one kind of build. Most packages are in many closures: each is worked out once. */
+class BuildShares {
+  private readonly plain = new Map<string, Share>();
+  private readonly withTests = new Map<string, Share>();
+  private readonly builds: readonly BuildContext[];
 
-function shareReader(
-  tree: GoTree,
-  context: ModuleContext,
-  request: ClosureRequest,
-): (dir: string, withTests: boolean) => Share {
-  const builds = buildContexts(request);
-  const key = JSON.stringify(builds);
-  const known = shares.get(context) ?? new Map<string, Share>();
-  shares.set(context, known);
-  return (dir, withTests) => {
-    const id = `${key}\0${withTests}\0${dir}`;
-    const share = known.get(id) ?? newShare(tree, context, builds, dir, withTests);
-    known.set(id, share);
+  constructor(
+    private readonly tree: GoTree,
+    private readonly context: ModuleContext,
+    request: ClosureRequest,
+  ) {
+    this.builds = buildContexts(request);
+  }
+
+  of(dir: string, withTests: boolean): Share {
+    const known = withTests ? this.withTests : this.plain;
+    let share = known.get(dir);
+    if (!share) {
+      share = newShare(this.tree, this.context, this.builds, dir, withTests);
+      known.set(dir, share);
+    }
     return share;
-  };
+  }
+}
+
+const knownShares = new WeakMap<ModuleContext, Map<string, BuildShares>>();
+
+function sharesOf(tree: GoTree, context: ModuleContext, request: ClosureRequest): BuildShares {
+  const known = knownShares.get(context) ?? new Map<string, BuildShares>();
+  knownShares.set(context, known);
+  const { platforms, tags, cgo, module } = request;
+  const key = `${platforms.map(formatPlatform)} ${tags} ${cgo} ${module.file.go?.version}`;
+  const found = known.get(key) ?? new BuildShares(tree, context, request);
+  known.set(key, found);
+  return found;
 }
 
 function newShare(
@@ -227,6 +257,7 @@ function takesPart(file: GoFile, dir: string, builds: readonly BuildContext[], t
   const usesC = header.imports.some(({ path }) => path === 'C');
   return builds.some((build) => {
     if (!nameMatches(file.name, build) || (usesC && !build.cgo)) return false;
+    if (header.constraints.length === 0) return true;
     try {
       return linesMatch(header.constraints, build);
     } catch {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SlimGoError } from '../errors';
 import { type ExternalModule, externalModules } from './external';
-import { type GoTree, inFolder, type ModuleContext, prefixes } from './packages';
+import { type GoTree, inFolder, type ModuleContext, prefixes, versionFiles } from './packages';
 import { scanGoFile } from './scan';
 
 /**
@@ -33,15 +33,6 @@ export function packageKey(importPath: string): string {
 /** Where the go.deps.json of a build is or would be, from the repository's root. */
 export function depsPath(context: ModuleContext): string {
   return inFolder(context.workDir ?? context.mains[0]!.dir, depsFile);
-}
-
-/** go.mod, go.sum, go.work and go.work.sum of all modules that choose versions together. Sorted. */
-export function versionFiles(context: ModuleContext): string[] {
-  const { workDir } = context;
-  return [
-    ...context.modules.flatMap(({ dir }) => [inFolder(dir, 'go.mod'), inFolder(dir, 'go.sum')]),
-    ...(workDir === undefined ? [] : [inFolder(workDir, 'go.work'), inFolder(workDir, 'go.work.sum')]),
-  ].sort();
 }
 
 /** The first two fields of a go.deps.json that is true to the module files as they are. */

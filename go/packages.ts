@@ -334,6 +334,15 @@ export function replacementsOf(
   return found;
 }
 
+/** go.mod, go.sum, go.work and go.work.sum of all modules that choose versions together. Sorted. */
+export function versionFiles(context: ModuleContext): string[] {
+  const { workDir } = context;
+  return [
+    ...context.modules.flatMap(({ dir }) => [inFolder(dir, 'go.mod'), inFolder(dir, 'go.sum')]),
+    ...(workDir === undefined ? [] : [inFolder(workDir, 'go.work'), inFolder(workDir, 'go.work.sum')]),
+  ].sort();
+}
+
 /** A folder of go.work or go.mod, from the repository's root; undefined where it lies outside or is absolute. */
 function normalise(dir: string, path: string): string | undefined {
   const joined = posix.join(dir === '' ? '.' : dir, path.replaceAll('\\', '/')).replace(/\/$/, '');

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
 import type { Closure } from '../go/closure';
 import { knownArchitectures, knownOperatingSystems, nameMatches } from '../go/constraint';
@@ -74,18 +75,32 @@ export function compileInputs(
  */
 export function moduleInputs(
   closure: Closure,
-  known: { readonly path: string; readonly deps: Deps; readonly files: readonly string[] } | undefined,
+  known: { readonly path: string; readonly deps: Deps; readonly files: ReadonlySet<string> } | undefined,
 ): Input[] {
-  const whole = (files: readonly string[]): Input[] =>
-    braced(files.map(globLiteral)).map((pattern) => `{workspaceRoot}/${pattern}`);
   const keys = closure.external.map(packageKey);
-  if (!known || keys.some((key) => !Object.hasOwn(known.deps.packages, key))) return whole(closure.moduleFiles);
+  if (!known || keys.some((key) => !Object.hasOwn(known.deps.packages, key))) return wholeFiles(closure.moduleFiles);
   return [
     { json: `{workspaceRoot}/${known.path}`, fields: ['go', ...keys.map((key) => `packages.${key}`)] },
     // Those that are not there yet.
-    ...whole(closure.moduleFiles.filter((file) => !known.files.includes(file))),
+    ...wholeFiles(closure.moduleFiles.filter((file) => !known.files.has(file))),
   ];
 }
+
+/** So many module files are named by what they are called: each build of a go.work would have to list them all. */
+const manyFiles = 200;
+
+function wholeFiles(files: readonly string[]): Input[] {
+  const known = wholeInputs.get(files);
+  if (known) return known;
+  const named =
+    files.length <= manyFiles ? files.map(globLiteral) : unique(files.map((file) => `**/${posix.basename(file)}`));
+  const inputs = braced(named).map((pattern) => `{workspaceRoot}/${pattern}`);
+  wholeInputs.set(files, inputs);
+  return inputs;
+}
+
+/** All builds of a go.work with third-party code share one list. */
+const wholeInputs = new WeakMap<readonly string[], Input[]>();
 
 /** Everything in the packages' folders, and their testdata: what a test may read. */
 export function testFileInputs(dirs: readonly string[]): Input[] {

@@ -2,8 +2,8 @@ import { posix } from 'node:path';
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { SlimGoError } from '../errors';
 import { closureOf } from '../go/closure';
-import { depsPath, moduleState, parseDeps, versionFiles } from '../go/deps';
-import { type GoTree, inFolder, isWithin, type Module, type ModuleContext } from '../go/packages';
+import { depsPath, moduleState, parseDeps } from '../go/deps';
+import { type GoTree, inFolder, isWithin, type Module, type ModuleContext, versionFiles } from '../go/packages';
 import { describeDockerfile } from '../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
 import { contextInputs, readsFolder } from './image-inputs';
@@ -301,7 +301,7 @@ function readDeps(context: ModuleContext, { jsonInputs, readText }: TargetSource
   if (!deps) return undefined;
   const state = moduleState(context, readText);
   return deps.moduleFiles === state.moduleFiles && deps.go === state.go
-    ? { path, deps, files: versionFiles(context) }
+    ? { path, deps, files: new Set(versionFiles(context)) }
     : undefined;
 }
 
