@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { install, mustRun, root, run } from '../scripts/commands.mjs';
 import { assembly } from './assembly.mjs';
 import { nothingChanged, oneLineChange } from './docker-build.mjs';
+import { graph } from './graph.mjs';
 import { imageSizes } from './image-size.mjs';
 import { tutorial, tutorialNeeds } from './tutorial.mjs';
 import { BenchWorkspace } from './workspace.mjs';
@@ -64,6 +65,13 @@ const sections = [
     needs: () => needsEngine() ?? tutorialNeeds(),
     measure: inWorkspace(tutorial),
     rounds: Math.max(2, Math.ceil(rounds / 4)),
+  },
+  {
+    name: 'graph',
+    title: 'The graph',
+    needs: () => undefined,
+    measure: graph,
+    rounds: Math.max(3, Math.ceil(rounds / 3)),
   },
 ];
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { mustRun, root } from '../scripts/commands.mjs';
+import { installPacked } from '../scripts/commands.mjs';
 
 /** The text in every template's main.go that an edit changes: it reaches the binary. */
 const editable = 'Hello, World!';
@@ -20,16 +20,9 @@ export class BenchWorkspace {
 
   /** Packs what dist/ holds, installs it with this repository's version of Nx, and generates the apps. */
   create() {
-    const pack = ['pack', '--json', '--ignore-scripts', '--pack-destination', this.root];
-    const [{ filename }] = Object.values(JSON.parse(mustRun('npm', pack, { quiet: true }).stdout));
     this.write('package.json', JSON.stringify({ name: 'bench', private: true }));
     this.write('nx.json', '{}\n');
-    const nxVersion = JSON.parse(readFileSync(join(root, 'node_modules', 'nx', 'package.json'), 'utf8')).version;
-    const packages = [`nx@${nxVersion}`, `@nx/devkit@${nxVersion.split('.')[0]}`, join(this.root, filename)];
-    mustRun('npm', ['install', '--save-dev', '--no-audit', '--no-fund', '--prefer-offline', ...packages], {
-      cwd: this.root,
-      quiet: true,
-    });
+    installPacked(this.root);
     this.nx('g', 'slim-go:app', this.apps.hello, '--template=cli');
     this.nx('g', 'slim-go:app', this.apps.http, '--template=http');
     this.sources = { hello: this.read(this.apps.hello, 'main.go'), http: this.read(this.apps.http, 'main.go') };
