@@ -92,9 +92,10 @@ const manyFiles = 200;
 function wholeFiles(files: readonly string[]): Input[] {
   const known = wholeInputs.get(files);
   if (known) return known;
-  const named =
-    files.length <= manyFiles ? files.map(globLiteral) : unique(files.map((file) => `**/${posix.basename(file)}`));
-  const inputs = braced(named).map((pattern) => `{workspaceRoot}/${pattern}`);
+  const inputs =
+    files.length <= manyFiles
+      ? braced(files.map(globLiteral)).map((pattern) => `{workspaceRoot}/${pattern}`)
+      : [`{workspaceRoot}/**/{${unique(files.map((file) => posix.basename(file))).sort()}}`];
   wholeInputs.set(files, inputs);
   return inputs;
 }

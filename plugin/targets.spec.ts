@@ -128,6 +128,25 @@ it('follows the options that project.json and nx.json state', () => {
   expect(targets.image!.dependsOn).toBeUndefined();
 });
 
+it('names the module files of a large go.work by pattern where third-party code takes part, and one by one elsewhere', () => {
+  const dirs = Array.from({ length: 150 }, (_, index) => `libs/l${index}`);
+  const files = {
+    ...Object.fromEntries(dirs.map((dir) => [`${dir}/go.mod`, `module ex.com/acme/${dir}\n\ngo 1.24\n`])),
+    ...Object.fromEntries(dirs.map((dir) => [`${dir}/l.go`, 'package l\n'])),
+    'go.work': `go 1.24\n\nuse (\n${[...dirs, 'plain', 'third'].map((dir) => `\t./${dir}\n`).join('')})\n`,
+    'plain/go.mod': 'module ex.com/acme/plain\n\ngo 1.24\n',
+    'plain/main.go': main,
+    'third/go.mod': 'module ex.com/acme/third\n\ngo 1.24\n\nrequire ex.com/other v1.0.0\n',
+    'third/main.go': 'package main\n\nimport _ "ex.com/other"\n\nfunc main() {}\n',
+  };
+  expect(filesets(targetsIn(files, 'third').build!.inputs)).toContain(
+    '{workspaceRoot}/**/{go.mod,go.sum,go.work,go.work.sum,modules.txt}',
+  );
+  expect(filesets(targetsIn(files, 'plain').build!.inputs)).toContain(
+    '{workspaceRoot}/{go.work,plain/go.mod,plain/go.sum,vendor/modules.txt}',
+  );
+});
+
 it('makes docker-run continuous where the Dockerfile exposes a port', () => {
   const files = { ...app, 'apps/hello/Dockerfile': `${dockerfile}EXPOSE 8080\n` };
   expect(targetsIn(files, 'apps/hello')['docker-run']!.continuous).toBe(true);
