@@ -61,13 +61,14 @@ function mutate(layout) {
 
 function compare(workspace, changes, random) {
   const counts = new Map();
-  const problems = [];
+  let problems = 0;
   workspace.run('run-many', '-t', 'image');
   let before = workspace.truth();
   for (let index = 0; index < changes; index++) {
     // Every kind in turn, so that a short run has all of them.
     const [kind, { apply, tellable }] = Object.entries(kinds)[index % Object.keys(kinds).length];
     const what = apply(workspace, random);
+    console.error(`${index + 1}/${changes} ${workspace.layout}: ${kind}: ${what}`);
     const picked = workspace.affected();
     workspace.removeOutputs();
     workspace.run('run-many', '-t', 'image');
@@ -107,11 +108,11 @@ function compare(workspace, changes, random) {
       [...counts].map(([kind, count]) => [kind, ...Object.values(count)]),
     ),
   );
-  for (const problem of problems) console.log(problem);
-  return problems.length;
+  return problems;
 
   function report(problem) {
-    problems.push(problem);
+    console.error(problem);
+    problems++;
     return 1;
   }
 }
