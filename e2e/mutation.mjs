@@ -146,8 +146,12 @@ const kinds = {
     },
   },
   'a test': {
-    apply: (workspace, random) =>
-      workspace.write(`${workspace.folder(pick([...apps, ...libs], random))}/more_test.go`, workspace.test(random)),
+    apply: (workspace, random) => {
+      const name = pick([...apps, ...libs], random);
+      const clause = `package ${apps.includes(name) ? 'main' : name}_test`;
+      const test = `${clause}\n\nimport "testing"\n\nfunc Test${random(1e6)}(t *testing.T) {}\n`;
+      return workspace.write(`${workspace.folder(name)}/more_test.go`, test);
+    },
     tellable: true,
   },
   'an embedded file': {
@@ -277,10 +281,6 @@ class Workspace {
     return this.layout === 'module' ? 'go.mod' : `${this.folder(pick([...apps, ...libs], random))}/go.mod`;
   }
 
-  test(random) {
-    return `package any_test\n\nimport "testing"\n\nfunc Test${random(1e6)}(t *testing.T) {}\n`;
-  }
-
   write(file, text) {
     const path = join(this.root, file);
     mkdirSync(dirname(path), { recursive: true });
@@ -320,8 +320,9 @@ class Workspace {
   }
 
   run(...args) {
+    const nx = join(this.root, 'node_modules', 'nx', 'dist', 'bin', 'nx.js');
     const env = { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false', NO_COLOR: '1', CI: 'true', GOFLAGS: '' };
-    return spawnSync('npx', ['nx', ...args], { cwd: this.root, env, encoding: 'utf8', maxBuffer: 1 << 28 });
+    return spawnSync(process.execPath, [nx, ...args], { cwd: this.root, env, encoding: 'utf8', maxBuffer: 1 << 28 });
   }
 
   /** Names of the tasks that a change since the last commit makes `nx affected` pick. */

@@ -98,10 +98,11 @@ function allModuleFiles(context: ModuleContext): readonly string[] {
 const knownModuleFiles = new WeakMap<ModuleContext, readonly string[]>();
 
 /** Of a build that third-party code takes no part in: `modules` are those it has packages of. */
-function moduleFiles({ workDir, mains }: ModuleContext, modules: Iterable<Module>): readonly string[] {
+function moduleFiles({ workDir, mains, absent }: ModuleContext, modules: Iterable<Module>): readonly string[] {
   const files = new Set(['go.work', inFolder(inFolder(workDir ?? mains[0]!.dir, 'vendor'), 'modules.txt')]);
   if (workDir !== undefined) files.add(inFolder(workDir, 'go.work'));
   for (const { dir } of modules) files.add(inFolder(dir, 'go.mod')).add(inFolder(dir, 'go.sum'));
+  for (const dir of absent) files.add(inFolder(dir, 'go.mod'));
   return [...files].sort();
 }
 

@@ -58,6 +58,8 @@ export interface ModuleContext {
   readonly locals: ReadonlyMap<string, Module>;
   /** Mains and locals: they take part in choosing the versions of third-party modules. */
   readonly modules: readonly Module[];
+  /** Folders of the repository that `use` or `replace` names and that hold no go.mod: as long as that is so, no build works. */
+  readonly absent: readonly string[];
   /** Paths of the modules that `modules` require. */
   readonly required: ReadonlySet<string>;
   /** Folder of the vendored packages where the go command would use it. */
@@ -195,8 +197,12 @@ export class GoTree {
 
   private newContext(mains: readonly Module[], work: WorkFile | undefined, workDir: string | undefined): ModuleContext {
     const locals = new Map(mains.flatMap((module) => (module.path === '' ? [] : [[module.path, module] as const])));
+    const named = (work?.uses ?? []).map((use) => normalise(workDir!, use));
     for (const [path, { dir, line }] of replacementsOf({ mains, work, workDir }, selectedVersions(mains))) {
-      const module = line.newVersion === undefined ? this.modules.get(normalise(dir, line.newPath) ?? '\0') : undefined;
+      if (line.newVersion !== undefined) continue;
+      const target = normalise(dir, line.newPath);
+      named.push(target);
+      const module = this.modules.get(target ?? '\0');
       if (module && !locals.has(path)) locals.set(path, module);
     }
     const modules = [...new Set([...mains, ...locals.values()])];
@@ -209,6 +215,7 @@ export class GoTree {
       work,
       locals,
       modules,
+      absent: named.filter((dir): dir is string => dir !== undefined && !this.modules.has(dir)),
       required: new Set(modules.flatMap(({ file }) => file.requires.map(({ path }) => path))),
       vendorDir: vendors ? vendorDir : undefined,
       resolved: new Map(),
