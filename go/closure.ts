@@ -35,6 +35,8 @@ export interface Closure {
   readonly embeds: readonly { readonly dir: string; readonly pattern: string }[];
   /** go.mod, go.sum, go.work, go.work.sum, vendor/modules.txt; also such as don't exist, for they may appear. Sorted. */
   readonly moduleFiles: readonly string[];
+  /** Folders of modules that are named and not there: see `ModuleContext.absent`. */
+  readonly absent: readonly string[];
   /** Import paths of packages outside the repository and the standard library. Sorted; none that is vendored. */
   readonly external: readonly string[];
 }
@@ -82,6 +84,7 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
     // What third-party code is compiled is decided by every module that takes part in choosing versions.
     moduleFiles:
       external.size > 0 || context.vendorDir !== undefined ? allModuleFiles(context) : moduleFiles(context, modules),
+    absent: context.absent,
     external: [...external].sort(),
   };
 }
@@ -98,11 +101,10 @@ function allModuleFiles(context: ModuleContext): readonly string[] {
 const knownModuleFiles = new WeakMap<ModuleContext, readonly string[]>();
 
 /** Of a build that third-party code takes no part in: `modules` are those it has packages of. */
-function moduleFiles({ workDir, mains, absent }: ModuleContext, modules: Iterable<Module>): readonly string[] {
+function moduleFiles({ workDir, mains }: ModuleContext, modules: Iterable<Module>): readonly string[] {
   const files = new Set(['go.work', inFolder(inFolder(workDir ?? mains[0]!.dir, 'vendor'), 'modules.txt')]);
   if (workDir !== undefined) files.add(inFolder(workDir, 'go.work'));
   for (const { dir } of modules) files.add(inFolder(dir, 'go.mod')).add(inFolder(dir, 'go.sum'));
-  for (const dir of absent) files.add(inFolder(dir, 'go.mod'));
   return [...files].sort();
 }
 

@@ -62,6 +62,10 @@ export function compileInputs(
     ...unique(closure.embeds.flatMap(embedded)),
     ...inFolders(closure.brokenDirs, '**/*'),
     ...options.modules,
+    // A file that is not there adds nothing to a hash, and no build works as long as it is not: no cached one may hide that.
+    ...(closure.absent.length > 0
+      ? [{ runtime: `echo no go.mod in ${closure.absent.map((dir) => dir.replace(/[^\w./-]/g, '_')).join(' ')}` }]
+      : []),
     ...toolchain,
     ...(options.cgo ? cToolchain : []),
     nothingFromNpm,

@@ -250,3 +250,15 @@ it('tests only the packages of its own project', () => {
   expect(targetsIn(files, '').test!.command).toBe('go test ./apps/shared/... ./libs/...');
   expect(targetsIn(files, 'apps/hello').test!.command).toBe('go test ./...');
 });
+
+it('gives every build of a go.work other inputs while a module that it uses is gone', () => {
+  const files = {
+    'go.work': 'go 1.24\n\nuse (\n\t./app\n\t"./gone away"\n)\n',
+    'app/go.mod': 'module ex.com/app\n\ngo 1.24\n',
+    'app/main.go': main,
+  };
+  const gone = { runtime: 'echo no go.mod in gone_away' };
+  expect(targetsIn(files, 'app').build!.inputs).toContainEqual(gone);
+  const there = targetsIn({ ...files, 'gone away/go.mod': 'module ex.com/g\n\ngo 1.24\n' }, 'app');
+  expect(there.build!.inputs).not.toContainEqual(gone);
+});
