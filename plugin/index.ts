@@ -1,11 +1,12 @@
-import { readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import type {
   CreateDependencies,
+  CreateDependenciesContext,
   CreateNodes,
   CreateNodesContext,
   CreateNodesResultArray,
-  DependencyType,
   ProjectGraphExternalNode,
   RawProjectGraphDependency,
   Tree,
@@ -14,8 +15,10 @@ import { edgesOf } from '../go/closure';
 import { type ExternalModule, externalEdgesOf, externalModules } from '../go/external';
 import { GoTree, type Module, type ModuleContext } from '../go/packages';
 import { compareVersions } from '../go/version';
-import { HeaderCache } from './header-cache';
+import { hostPlatform } from '../platform';
+import { edge, type KeptGraph, readGraph, writeGraph } from './graph-cache';
 import { findProjects, type GoProject, groupBy, type StatedProject } from './projects';
+import { SourceCache } from './source-cache';
 import { type PluginOptions, targetsOf } from './targets';
 
 export type { PluginOptions } from './targets';
@@ -39,46 +42,39 @@ const graphFiles = [
 export const createNodes: CreateNodes<PluginOptions> = [
   '**/go.mod',
   async (moduleFiles, options, context) => {
-    const workspace = await readWorkspace(context.workspaceRoot);
-    lastWorkspace = workspace;
-    const { tree, projects, readText } = workspace;
-    const warnings = new Set<string>();
-    const { NX_VERSION } = require('@nx/devkit') as typeof import('@nx/devkit');
-    const jsonInputs = Number.parseInt(NX_VERSION, 10) >= 24;
-    const nodes = [...externalNodes(workspace).values()];
-    const byModule = groupBy(projects, ({ module }) => module.dir);
-    const results = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
-      const own = byModule.get(file.slice(0, Math.max(file.lastIndexOf('/'), 0))) ?? [];
-      return [
-        file,
-        {
-          // Once for all: a node is of the repository, not of one of its go.mod files.
-          ...(index === 0 ? { externalNodes: Object.fromEntries(nodes.map((node) => [node.name, node])) } : {}),
-          projects: Object.fromEntries(
-            own.map((project) => [
-              project.root || '.',
-              {
-                root: project.root || '.',
-                name: project.name,
-                projectType: project.main === undefined ? 'library' : 'application',
-                targets: targetsOf(project, {
-                  tree,
-                  options: options ?? {},
-                  nxJson: context.nxJsonConfiguration,
-                  readText,
-                  warn: (message) => warnings.add(message),
-                  jsonInputs,
-                }),
-                metadata: { technologies: ['go'] },
-              },
-            ]),
-          ),
-        },
-      ];
-    });
-    // On standard error, so that `nx show --json` stays JSON.
-    for (const warning of new Set([...tree.warnings, ...warnings])) console.warn(`slim-go: ${warning}`);
-    return results;
+    const { workspaceRoot: root } = context;
+    const { cacheDir, globAsync, NX_VERSION } = require('@nx/devkit') as typeof import('@nx/devkit');
+    // Nx's own list of files honours .gitignore; it is asked through the public function, which takes a tree.
+    const listed = await globAsync({ root, listChanges: () => [] } as unknown as Tree, graphFiles);
+    const files = listed.map((file) => file.replaceAll('\\', '/'));
+    const key = digestOf([
+      root,
+      NX_VERSION,
+      hostPlatform(),
+      options ?? {},
+      context.nxJsonConfiguration.targetDefaults ?? {},
+      moduleFiles,
+      files,
+    ]);
+    const sources = new SourceCache(root, join(cacheDir, 'slim-go', 'sources'), codeVersion());
+    const kept = readGraph(join(cacheDir, 'slim-go', 'graph'), sources.id, key);
+    if (kept && sources.isUnchanged()) {
+      computation = {
+        root,
+        sources,
+        key,
+        kept,
+        nodes: kept.nodes,
+        workspace: () => readWorkspace(root, files, sources),
+      };
+      return JSON.parse(kept.nodes);
+    }
+    const workspace = readWorkspace(root, files, sources);
+    const nodes = nodesOf(workspace, moduleFiles, options ?? {}, context, Number.parseInt(NX_VERSION, 10) >= 24);
+    // Warnings are for every command, not only for the first. Nx may change the nodes before the edges are asked for.
+    const made = workspace.warnings.size === 0 ? JSON.stringify(nodes) : undefined;
+    computation = { root, sources, key, nodes: made, workspace: () => workspace };
+    return nodes;
   },
 ];
 
@@ -87,8 +83,72 @@ export const createNodesV2 = createNodes;
 
 /** Edges between projects, and to third-party modules: every import of one's package by another's file, tests included. */
 export const createDependencies: CreateDependencies<PluginOptions> = async (_options, context) => {
-  if (lastWorkspace?.root !== context.workspaceRoot) lastWorkspace = await readWorkspace(context.workspaceRoot);
-  const { tree } = lastWorkspace;
+  if (computation?.root !== context.workspaceRoot) throw new Error('createNodes comes first');
+  const { sources, key, kept, nodes, workspace } = computation;
+  const owners = digestOf([
+    Object.entries(context.projects).map(([name, { root }]) => [name, root]),
+    Object.keys(context.externalNodes ?? {}).filter((name) => name.startsWith('go:')),
+  ]);
+  if (kept?.owners === owners) {
+    sources.save(kept.id);
+    return kept.edges();
+  }
+  const edges = edgesBetween(workspace(), context);
+  const id = nodes === undefined ? undefined : randomUUID();
+  // By now every file of every project was looked at.
+  sources.save(id);
+  const file = join((require('@nx/devkit') as typeof import('@nx/devkit')).cacheDir, 'slim-go', 'graph');
+  if (id !== undefined) writeGraph(file, { id, key, owners, nodes: nodes!, edges: () => edges });
+  return edges;
+};
+
+function nodesOf(
+  workspace: Workspace,
+  moduleFiles: readonly string[],
+  options: PluginOptions,
+  { nxJsonConfiguration: nxJson }: CreateNodesContext,
+  jsonInputs: boolean,
+): CreateNodesResultArray {
+  const { tree, projects, readText, warnings } = workspace;
+  const external = [...externalNodes(workspace).values()];
+  const byModule = groupBy(projects, ({ module }) => module.dir);
+  const nodes = moduleFiles.map((file, index): CreateNodesResultArray[number] => {
+    const own = byModule.get(file.slice(0, Math.max(file.lastIndexOf('/'), 0))) ?? [];
+    return [
+      file,
+      {
+        // Once for all: a node is of the repository, not of one of its go.mod files.
+        ...(index === 0 ? { externalNodes: Object.fromEntries(external.map((node) => [node.name, node])) } : {}),
+        projects: Object.fromEntries(
+          own.map((project) => [
+            project.root || '.',
+            {
+              root: project.root || '.',
+              name: project.name,
+              projectType: project.main === undefined ? 'library' : 'application',
+              targets: targetsOf(project, {
+                tree,
+                options,
+                nxJson,
+                readText,
+                warn: (message) => warnings.add(message),
+                jsonInputs,
+              }),
+              metadata: { technologies: ['go'] },
+            },
+          ]),
+        ),
+      },
+    ];
+  });
+  for (const warning of tree.warnings) warnings.add(warning);
+  // On standard error, so that `nx show --json` stays JSON.
+  for (const warning of warnings) console.warn(`slim-go: ${warning}`);
+  return nodes;
+}
+
+function edgesBetween(workspace: Workspace, context: CreateDependenciesContext): RawProjectGraphDependency[] {
+  const { tree } = workspace;
   const byRoot = new Map(Object.entries(context.projects).map(([name, { root }]) => [root === '.' ? '' : root, name]));
   const ownerOf = (dir: string): string | undefined => {
     for (let folder = dir; ; folder = folder.includes('/') ? folder.slice(0, folder.lastIndexOf('/')) : '') {
@@ -96,13 +156,13 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
       if (owner !== undefined || folder === '') return owner;
     }
   };
-  const external = externalNodes(lastWorkspace);
+  const external = externalNodes(workspace);
   const edges = new Map<string, RawProjectGraphDependency>();
   const add = (source: string, target: string, sourceFile: string): void => {
-    edges.set(`${sourceFile}\0${target}`, { source, target, sourceFile, type: 'static' as DependencyType.static });
+    edges.set(`${sourceFile}\0${target}`, edge([source, target, sourceFile]));
   };
   const selected = new Map<ModuleContext, ReadonlyMap<string, ExternalModule>>();
-  for (const module of modulesOf(lastWorkspace)) {
+  for (const module of modulesOf(workspace)) {
     const moduleContext = tree.context(module);
     const modules = selected.get(moduleContext) ?? externalModules(moduleContext);
     selected.set(moduleContext, modules);
@@ -120,10 +180,8 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
       }
     }
   }
-  // By now every file of every project was looked at.
-  lastWorkspace.headers.save();
   return [...edges.values()];
-};
+}
 
 /**
  * The graph's nodes for third-party modules, by module path and version. `go:<module path>` is the highest version in the
@@ -157,37 +215,28 @@ function nodeKey({ path, version }: ExternalModule): string {
 }
 
 interface Workspace {
-  readonly root: string;
   readonly tree: GoTree;
-  readonly headers: HeaderCache;
   readonly projects: readonly GoProject[];
   readonly readText: (file: string) => string | undefined;
+  /** What was said on standard error. */
+  readonly warnings: Set<string>;
 }
 
 /** Handed from createNodes to the createDependencies of the same graph computation, which Nx always runs after it. */
-let lastWorkspace: Workspace | undefined;
-
-async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise<Workspace> {
-  const read = (file: string): Buffer | undefined => {
-    const path = join(root, file);
-    // Most that is asked for is not there, and an exception costs ten times as much as this question.
-    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined;
-    try {
-      return readFileSync(path);
-    } catch {
-      return undefined;
+let computation:
+  | {
+      readonly root: string;
+      readonly sources: SourceCache;
+      readonly key: string;
+      readonly kept?: KeptGraph;
+      /** JSON; undefined where the graph is not to be kept. */
+      readonly nodes: string | undefined;
+      readonly workspace: () => Workspace;
     }
-  };
-  const texts = new Map<string, string | undefined>();
-  const readText = (file: string) => {
-    if (!texts.has(file)) texts.set(file, read(file)?.toString('utf8'));
-    return texts.get(file);
-  };
-  // Nx's own list of files honours .gitignore; it is asked through the public function, which takes a tree.
-  const { cacheDir, globAsync } = require('@nx/devkit') as typeof import('@nx/devkit');
-  const files = (await globAsync({ root, listChanges: () => [] } as unknown as Tree, graphFiles)).map((file) =>
-    file.replaceAll('\\', '/'),
-  );
+  | undefined;
+
+function readWorkspace(root: string, files: readonly string[], sources: SourceCache): Workspace {
+  const readText = (file: string) => sources.text(file);
   const stated = new Map<string, StatedProject>();
   const packageNames = new Map<string, string>();
   for (const file of files) {
@@ -205,9 +254,23 @@ async function readWorkspace(root: CreateNodesContext['workspaceRoot']): Promise
       });
     } else if (typeof json.name === 'string' && dir !== '') packageNames.set(dir, json.name);
   }
-  const headers = new HeaderCache(root, join(cacheDir, 'slim-go', 'headers.json'));
-  const tree = new GoTree({ files, read, scan: (file) => headers.scan(file) });
-  return { root, tree, headers, projects: findProjects(tree, stated, packageNames, basename(root)), readText };
+  const tree = new GoTree({
+    files,
+    read: (file) => Buffer.from(readText(file) ?? ''),
+    scan: (file) => sources.header(file),
+  });
+  return { tree, projects: findProjects(tree, stated, packageNames, basename(root)), readText, warnings: new Set() };
+}
+
+/** Another version of this code may make another graph of the same files; a build of it in place has another time. */
+function codeVersion(): string {
+  let folder = __dirname;
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return `${require(join(folder, 'package.json')).version} ${statSync(__filename).mtimeMs}`;
+}
+
+function digestOf(value: unknown): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
 
 function parseJson(text: string | undefined): Record<string, unknown> | undefined {
