@@ -10,6 +10,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -31,20 +32,26 @@ export async function graph(rounds) {
   for (const projects of [500, 5000]) {
     // Each round of the larger ones takes half a minute.
     const samples = projects > 1000 ? Math.min(rounds, 2) : rounds;
-    for (const layout of ['module', 'workspace']) rows.push(await measure(projects, layout, samples));
+    for (const layout of ['module', 'workspace']) {
+      const row = await measure(projects, layout, samples);
+      console.log(row.join(' | '));
+      rows.push(row);
+    }
   }
   return `${table(
     [
       'projects (Go files), layout',
       'plugin, nothing kept',
       'plugin, after one edit',
+      'plugin, after a new import',
       '`nx show projects`',
-      'the same, static project.json',
-      'ratio (goal: 1.15)',
+      'over static project.json (goal: 1.15)',
+      '`nx affected`',
+      'over static project.json (goal: 1.15)',
       'peak memory over static',
     ],
     rows,
-  )}\n\nGoals for the plugin: 150 and 30 ms with 500 projects, 1500 and 150 ms with 5000. Each sample is a process of its own, whose code is not yet compiled. Nx daemon off, plugins not isolated.`;
+  )}\n\nGoals for the plugin: 150 and 30 ms with 500 projects, 1500 and 150 ms with 5000. \`nx affected -t build\` follows one edit and writes its task graph; static project.json files know no edges between Go projects. Each sample is a process of its own, whose code is not yet compiled. Nx daemon off, plugins not isolated.`;
 }
 
 async function measure(projects, layout, rounds) {
@@ -58,18 +65,26 @@ async function measure(projects, layout, rounds) {
     cpSync(plugged, fixed, { recursive: true });
     writeFileSync(join(plugged, 'nx.json'), JSON.stringify({ plugins: [join(root, 'dist', 'index.js')] }));
     writeFileSync(join(fixed, 'nx.json'), '{}');
-    for (const workspace of [plugged, fixed]) {
-      symlinkSync(join(root, 'node_modules'), join(workspace, 'node_modules'));
-      execFileSync('git', ['init', '-q'], { cwd: workspace });
-      execFileSync('git', ['add', '-A'], { cwd: workspace });
-    }
+    for (const workspace of [plugged, fixed]) symlinkSync(join(root, 'node_modules'), join(workspace, 'node_modules'));
     const { targets } = once(plugged, '--targets');
     for (const [dir, project] of Object.entries(targets)) {
       mkdirSync(join(fixed, dir), { recursive: true });
       writeFileSync(join(fixed, dir, 'project.json'), JSON.stringify(project));
     }
-    const show = (workspace) => () => timed(() => nx(workspace, 'show', 'projects'));
+    for (const workspace of [plugged, fixed]) {
+      const git = (...args) => execFileSync('git', args, { cwd: workspace });
+      git('init', '-q');
+      git('add', '-A');
+      git('-c', 'user.name=bench', '-c', 'user.email=bench@example.com', 'commit', '-qm', 'All');
+    }
     const edited = made.at(-1).main;
+    const show = (workspace) => () => timed(() => nx(workspace, 'show', 'projects'));
+    const affected = (workspace) => () => {
+      appendFileSync(join(workspace, edited), '// edited\n');
+      return timed(() =>
+        nx(workspace, 'affected', '-t', 'build', '--base=HEAD', `--graph=${join(folder, 'tasks.json')}`),
+      );
+    };
     const samples = await takeTurns(rounds, {
       cold: () => {
         rmSync(join(plugged, '.nx'), { recursive: true, force: true });
@@ -79,17 +94,26 @@ async function measure(projects, layout, rounds) {
         appendFileSync(join(plugged, edited), '// edited\n');
         return once(plugged).milliseconds;
       },
+      imported: () => {
+        const file = join(plugged, edited);
+        writeFileSync(file, readFileSync(file, 'utf8').replace('import (\n', 'import (\n\t_ "os"\n'));
+        return once(plugged).milliseconds;
+      },
       plugged: show(plugged),
       fixed: show(fixed),
+      pluggedAffected: affected(plugged),
+      fixedAffected: affected(fixed),
     });
     const overMiB = (peakKiB(plugged) - peakKiB(fixed)) / 1024;
     return [
       `${projects} (${projects * 5}), ${layout === 'module' ? 'one module' : 'go.work'}`,
       milliseconds(samples.cold),
       milliseconds(samples.edit),
+      milliseconds(samples.imported),
       milliseconds(samples.plugged),
-      milliseconds(samples.fixed),
       spread(ratio(samples.plugged, samples.fixed)),
+      milliseconds(samples.pluggedAffected),
+      spread(ratio(samples.pluggedAffected, samples.fixedAffected)),
       Number.isNaN(overMiB) ? 'not measured' : `${overMiB.toFixed(0)} MiB`,
     ];
   } finally {

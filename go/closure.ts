@@ -22,6 +22,8 @@ export interface ClosureRequest {
   readonly tags: readonly string[];
   /** With the tests of `dirs` (not of what they import). */
   readonly tests: boolean;
+  /** Whether a third-party package is known to reach nothing of the repository. Default: of none it is known. */
+  readonly staysOutside?: (importPath: string) => boolean;
 }
 
 /** Everything of the repository that a build can depend on. Folders and files are as in `SourceTree`. */
@@ -75,7 +77,7 @@ export function closureOf(tree: GoTree, request: ClosureRequest): Closure {
   };
   follow(request.dirs);
   const known = new Set(seen);
-  if (external.size > 0) follow(openToOthers(tree, context, request.module));
+  if ([...external].some((path) => !request.staysOutside?.(path))) follow(openToOthers(tree, context, request.module));
   return {
     dirs: [...seen].sort(),
     guessedDirs: [...seen].filter((dir) => !known.has(dir)).sort(),

@@ -43,7 +43,7 @@ async function graph(cache: string, settings: { readonly targetDefaults?: object
   process.env = {
     ...environment,
     NX_WORKSPACE_ROOT_PATH: root,
-    NX_CACHE_DIRECTORY: join(root, cache),
+    NX_WORKSPACE_DATA_DIRECTORY: join(root, cache),
     NX_DAEMON: 'false',
   };
   jest.resetModules();

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type {
   CreateDependencies,
   CreateDependenciesContext,
@@ -43,7 +43,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
   '**/go.mod',
   async (moduleFiles, options, context) => {
     const { workspaceRoot: root } = context;
-    const { cacheDir, globAsync, NX_VERSION } = require('@nx/devkit') as typeof import('@nx/devkit');
+    const { globAsync, NX_VERSION } = require('@nx/devkit') as typeof import('@nx/devkit');
     // Nx's own list of files honours .gitignore; it is asked through the public function, which takes a tree.
     const listed = await globAsync({ root, listChanges: () => [] } as unknown as Tree, graphFiles);
     const files = listed.map((file) => file.replaceAll('\\', '/'));
@@ -56,8 +56,8 @@ export const createNodes: CreateNodes<PluginOptions> = [
       moduleFiles,
       files,
     ]);
-    const sources = new SourceCache(root, join(cacheDir, 'slim-go', 'sources'), codeVersion());
-    const kept = readGraph(join(cacheDir, 'slim-go', 'graph'), sources.id, key);
+    const sources = new SourceCache(root, dataFile(root, 'sources'), codeVersion());
+    const kept = readGraph(dataFile(root, 'graph'), sources.id, key);
     if (kept && sources.isUnchanged()) {
       computation = {
         root,
@@ -97,8 +97,8 @@ export const createDependencies: CreateDependencies<PluginOptions> = async (_opt
   const id = nodes === undefined ? undefined : randomUUID();
   // By now every file of every project was looked at.
   sources.save(id);
-  const file = join((require('@nx/devkit') as typeof import('@nx/devkit')).cacheDir, 'slim-go', 'graph');
-  if (id !== undefined) writeGraph(file, { id, key, owners, nodes: nodes!, edges: () => edges });
+  if (id !== undefined)
+    writeGraph(dataFile(computation.root, 'graph'), { id, key, owners, nodes: nodes!, edges: () => edges });
   return edges;
 };
 
@@ -260,6 +260,15 @@ function readWorkspace(root: string, files: readonly string[], sources: SourceCa
     scan: (file) => sources.header(file),
   });
   return { tree, projects: findProjects(tree, stated, packageNames, basename(root)), readText, warnings: new Set() };
+}
+
+/**
+ * Where Nx keeps its own graph of this checkout. Its `cacheDir` is shared by all checkouts of a repository since Nx 24.
+ * https://nx.dev/docs/reference/environment-variables
+ */
+function dataFile(root: string, name: string): string {
+  const folder = process.env.NX_WORKSPACE_DATA_DIRECTORY ?? join('.nx', 'workspace-data');
+  return resolve(root, folder, 'slim-go', name);
 }
 
 /** Another version of this code may make another graph of the same files; a build of it in place has another time. */

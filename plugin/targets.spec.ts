@@ -243,6 +243,28 @@ describe('go.deps.json', () => {
     expect(moduleInputsOf(all, { 'go.sum': 'x' })).toEqual(whole);
     expect(moduleInputsOf('{}')).toEqual(whole);
   });
+
+  it('tells that no third-party package of a program imports a published module of the repository', () => {
+    const work = {
+      'go.work': 'go 1.24\n\nuse (\n\t./app\n\t./lib\n)\n',
+      'app/go.mod': 'module ex.com/app\n\ngo 1.24\n\nrequire (\n\tex.com/lib v1.0.0\n\tex.com/third v1.0.0\n)\n',
+      'app/main.go': 'package main\n\nimport _ "ex.com/third"\n\nfunc main() {}\n',
+      'lib/go.mod': 'module ex.com/lib\n\ngo 1.24\n',
+      'lib/l.go': 'package lib\n',
+    };
+    const tree = new GoTree({
+      files: Object.keys(work),
+      read: (file) => Buffer.from(work[file as keyof typeof work]),
+    });
+    const readText = (file: string) => work[file as keyof typeof work];
+    const workState = moduleState(tree.context(tree.modules.get('app')!), readText);
+    const built = (packages: object) => {
+      const text = JSON.stringify({ ...workState, packages });
+      return filesets(targetsIn({ ...work, 'go.deps.json': text }, 'app').build!.inputs).join(' ');
+    };
+    expect(built({})).toContain('/{app,lib}/*.');
+    expect(built({ [packageKey('ex.com/third')]: '1' })).not.toContain('lib');
+  });
 });
 
 it('tests only the packages of its own project', () => {

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
 import { SlimGoError } from '../errors';
 import { closureOf } from '../go/closure';
-import { depsPath, moduleState, parseDeps } from '../go/deps';
+import { depsPath, moduleState, packageKey, parseDeps } from '../go/deps';
 import { type GoTree, inFolder, isWithin, type Module, type ModuleContext, versionFiles } from '../go/packages';
 import { describeDockerfile } from '../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
@@ -78,6 +78,7 @@ function buildTarget(project: GoProject, sources: TargetSources): BuildPlan | un
     cgo: cgo ? true : stated.env === undefined ? false : undefined,
     tags: strings(stated.buildTags),
     tests: false,
+    staysOutside: staysOutside(project.module, sources),
   });
   const target: TargetConfiguration = {
     executor: 'slim-go:build',
@@ -241,6 +242,7 @@ function commandTargets(project: GoProject, sources: TargetSources): Targets {
     cgo: undefined,
     tags: [],
     tests: true,
+    staysOutside: staysOutside(project.module, sources),
   });
   const inputs = [
     ...testFileInputs(project.packages),
@@ -303,6 +305,12 @@ function readDeps(context: ModuleContext, { jsonInputs, readText }: TargetSource
   return deps.moduleFiles === state.moduleFiles && deps.go === state.go
     ? { path, deps, files: new Set(versionFiles(context)) }
     : undefined;
+}
+
+/** What a go.deps.json knows has versions only: init leaves out what leads to sources without one. */
+function staysOutside(module: Module, sources: TargetSources): (importPath: string) => boolean {
+  const packages = knownDeps(module, sources)?.deps.packages ?? {};
+  return (importPath) => Object.hasOwn(packages, packageKey(importPath));
 }
 
 /** The project's packages for the go command, from its root: `./...` where nobody else's lie below. */
