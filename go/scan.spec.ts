@@ -103,14 +103,15 @@ function expectEqual(files: readonly string[]): void {
   expect(different).toEqual([]);
 }
 
+/** SLIM_GO_SCAN names another folder to read, for instance a module cache. */
 it('reads every Go file of the toolchain as go/parser does, or fails where it fails', () => {
-  const root = join(execFileSync('go', ['env', 'GOROOT']).toString().trim(), 'src');
+  const root = process.env.SLIM_GO_SCAN ?? join(execFileSync('go', ['env', 'GOROOT']).toString().trim(), 'src');
   const files = readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.go'))
     .map((entry) => join(entry.parentPath, entry.name));
   expect(files.length).toBeGreaterThan(3000);
-  expectEqual(files);
-});
+  for (let start = 0; start < files.length; start += 10_000) expectEqual(files.slice(start, start + 10_000));
+}, 1_800_000);
 
 const tricky: Readonly<Record<string, string | Buffer>> = {
   'a parenthesis in a comment': 'package a\nimport (\n"fmt" // )\n/* ) */ "os"\n)\n',
