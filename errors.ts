@@ -27,6 +27,9 @@ export type SlimGoErrorCode =
   | 'ENGINE_BUILD_FAILED'
   | 'ENGINE_LOAD_FAILED'
   | 'ENGINE_RUN_FAILED'
+  // registry
+  | 'CREDENTIALS_FAILED'
+  | 'REGISTRY_FAILED'
   | 'ABORTED';
 
 /**

@@ -5,10 +5,11 @@ import { dirname, join, posix, relative, sep } from 'node:path';
 const mayImport: Record<string, readonly string[]> = {
   plugin: ['go', 'image'],
   generators: ['go', 'image', 'docker'],
-  executors: ['go', 'image', 'docker'],
+  executors: ['go', 'image', 'docker', 'registry'],
   go: [],
   image: [],
   docker: ['image'],
+  registry: ['image'],
 };
 const leaves = ['errors.ts', 'platform.ts'];
 /** Packages that belong to certain rooms alone. */
@@ -64,9 +65,9 @@ describe('the rooms of the house', () => {
     expect(arrows(offending)).toEqual([]);
   });
 
-  it('lets docker use the types of image only', () => {
+  it('lets docker and registry use the types of image only', () => {
     const values = imports
-      .filter(({ from, to }) => room(from) === 'docker' && room(to) === 'image')
+      .filter(({ from, to }) => ['docker', 'registry'].includes(room(from)) && room(to) === 'image')
       .filter(({ from, to }) => {
         const name = posix.relative(dirname(from), to);
         const text = readFileSync(join(__dirname, from), 'utf8');

@@ -3,7 +3,7 @@
  * built from scratch, byte by byte. No image that changed may be missing among the tasks that `nx affected` picks, and
  * none may come stale out of the cache; what is picked although nothing changed is counted by the kind of change.
  *
- *     node e2e/mutation.mjs [--changes=60] [--seed=1] [--layout=module|workspace]
+ *     node e2e/mutation.mjs [--changes=60] [--seed=1] [--layout=module|workspace] [--daemon]
  *
  * Needs a compiled dist/, Go and git; no container engine. Ends with 1 where an image is missed or stale, or where one is
  * picked that the inputs can tell is the same.
@@ -31,6 +31,7 @@ const { values } = parseArgs({
     changes: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     layout: { type: 'string', default: '' },
+    daemon: { type: 'boolean', default: false },
   },
 });
 
@@ -50,11 +51,12 @@ const imports = {
 
 function mutate(layout) {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'slim-go-mutation-')));
+  const workspace = new Workspace(root, layout);
   try {
-    const workspace = new Workspace(root, layout);
     workspace.create();
     return compare(workspace, Number(values.changes), randomOf(Number(values.seed)));
   } finally {
+    if (values.daemon) workspace.run('daemon', '--stop');
     rmSync(root, { recursive: true, force: true });
   }
 }
@@ -101,7 +103,7 @@ function compare(workspace, changes, random) {
     }
   }
   const head = ['change', 'times', 'images changed', 'picked', 'picked for nothing', 'missed', 'stale'];
-  console.log(`\n## ${workspace.layout}, seed ${values.seed}\n`);
+  console.log(`\n## ${workspace.layout}, seed ${values.seed}${values.daemon ? ', daemon on' : ''}\n`);
   console.log(
     table(
       head,
@@ -321,7 +323,14 @@ class Workspace {
 
   run(...args) {
     const nx = join(this.root, 'node_modules', 'nx', 'dist', 'bin', 'nx.js');
-    const env = { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false', NO_COLOR: '1', CI: 'true', GOFLAGS: '' };
+    const env = {
+      ...process.env,
+      NX_DAEMON: String(values.daemon),
+      NX_TUI: 'false',
+      NO_COLOR: '1',
+      CI: String(!values.daemon),
+      GOFLAGS: '',
+    };
     return spawnSync(process.execPath, [nx, ...args], { cwd: this.root, env, encoding: 'utf8', maxBuffer: 1 << 28 });
   }
 

@@ -16,8 +16,12 @@ export function currentProject(context: ExecutorContext): CurrentProject {
   return { name, root, folder: join(context.root, root) };
 }
 
-/** Where `image` writes, and `docker-build` and `docker-run` read. */
-export function imageFiles(project: CurrentProject): { readonly archive: string; readonly record: string } {
+/** Where `image` writes, and `docker-build`, `docker-run` and `docker-push` read; `pushed` is what the last push said. */
+export function imageFiles(project: CurrentProject) {
   const folder = join(project.folder, 'dist', 'image');
-  return { archive: join(folder, 'image.tar'), record: join(folder, 'image.json') };
+  return {
+    archive: join(folder, 'image.tar'),
+    record: join(folder, 'image.json'),
+    pushed: join(folder, 'push.json'),
+  } as const;
 }

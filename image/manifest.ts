@@ -7,6 +7,7 @@ export const mediaTypes = {
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar',
+  compressedLayer: 'application/vnd.oci.image.layer.v1.tar+gzip',
 } as const;
 
 /** Names a blob. https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md */

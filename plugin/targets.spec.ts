@@ -48,7 +48,16 @@ const container = formatPlatform(hostContainerPlatform());
 
 it('gives a program with a Dockerfile the whole way to a running image', () => {
   const targets = targetsIn(app, 'apps/hello');
-  expect(Object.keys(targets)).toEqual(['build', 'test', 'lint', 'format', 'image', 'docker-build', 'docker-run']);
+  expect(Object.keys(targets)).toEqual([
+    'build',
+    'test',
+    'lint',
+    'format',
+    'image',
+    'docker-build',
+    'docker-run',
+    'docker-push',
+  ]);
   expect(targets.build).toMatchObject({
     cache: true,
     options: { platforms: [container] },
@@ -63,6 +72,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
   expect(targets['docker-build']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']!.continuous).toBeUndefined();
+  expect(targets['docker-push']).toMatchObject({ cache: false, dependsOn: ['image'] });
   for (const target of Object.values(targets))
     expect(target.metadata).toMatchObject({ description: expect.any(String), help: expect.any(Object) });
 });

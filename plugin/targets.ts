@@ -20,6 +20,7 @@ export interface PluginOptions {
   readonly imageTargetName?: string;
   readonly dockerBuildTargetName?: string;
   readonly dockerRunTargetName?: string;
+  readonly dockerPushTargetName?: string;
 }
 
 /** What targets are made from, beside the project itself. */
@@ -112,6 +113,7 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
   const imageName = sources.options.imageTargetName ?? 'image';
   const dockerBuildName = sources.options.dockerBuildTargetName ?? 'docker-build';
   const dockerRunName = sources.options.dockerRunTargetName ?? 'docker-run';
+  const dockerPushName = sources.options.dockerPushTargetName ?? 'docker-push';
   const context = workspacePath(project, imageOptions.context) ?? project.root;
   const read = readDockerfile(text, dockerfile, imageOptions, sources);
   const output = posix.relative(context, build.outputDir);
@@ -203,6 +205,18 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
           dockerRunName,
           read.exposes.length > 0 ? { ports: [`8080:${Number.parseInt(read.exposes[0]!, 10)}`] } : { args: ['--help'] },
         ),
+      },
+    },
+    [dockerPushName]: {
+      executor: 'slim-go:docker-push',
+      cache: false,
+      dependsOn: [imageName],
+      inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
+      options: {},
+      metadata: {
+        technologies,
+        description: 'Sends the image to its registry, without a container engine',
+        help: help(dockerPushName, { repository: `ghcr.io/acme/${project.name}` }),
       },
     },
   };

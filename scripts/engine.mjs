@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { mustRun, run } from './commands.mjs';
 
 /** The readers that the tests compare with, and what makes a stand-in base image. */
-const readers = ['skopeo', 'umoci', 'podman', 'busybox-static'];
+const readers = ['skopeo', 'umoci', 'podman', 'docker-registry', 'busybox-static'];
 
 const onPath = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined;
 const isRootOnDebian = () => process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { git } from '../git';
 
 /** The labels that every image gets unless the user or the Dockerfile sets them. */
 export interface ImageLabels {
@@ -36,10 +36,4 @@ export function webAddress(remote: string): string | undefined {
   if (host === undefined || path === undefined) return undefined;
   const keptPort = port !== undefined && /^https?:/.test(remote) ? `:${port}` : '';
   return `https://${host}${keptPort}/${path.replace(/\/+$/, '').replace(/\.git$/, '')}`;
-}
-
-function git(cwd: string, args: readonly string[]): string | undefined {
-  const { status, stdout } = spawnSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const line = stdout?.trim();
-  return status === 0 && line ? line : undefined;
 }

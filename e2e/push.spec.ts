@@ -1,0 +1,82 @@
+import { rmSync } from 'node:fs';
+import { docker, engineHost } from './support/engine';
+import { describeWithRegistry, TestProxy, TestRegistry } from './support/registry';
+import { Workspace } from './support/workspace';
+
+jest.setTimeout(300_000);
+
+describeWithRegistry('a push from a fresh workspace', () => {
+  const name = 'slim-go-e2e-push';
+  const noEngine = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' };
+  let workspace: Workspace;
+  let registry: TestRegistry;
+  let proxy: TestProxy;
+  let repository: string;
+
+  beforeAll(async () => {
+    registry = await TestRegistry.start();
+    proxy = new TestProxy(registry.domain);
+    repository = `${await proxy.start()}/acme/hello`;
+    workspace = await Workspace.create();
+    await workspace.nx(['g', 'slim-go:app', `apps/${name}`]);
+    await workspace.commit('app');
+  });
+  afterAll(() => {
+    workspace?.remove();
+    proxy?.stop();
+    registry?.stop();
+  });
+
+  const push = (...args: string[]) => workspace.nx(['run', `${name}:docker-push`, ...args], { env: noEngine });
+
+  it('builds what is needed and sends it, without an engine', async () => {
+    const output = await push(`--repository=${repository}`, '--tags=sha-{shortSha}', '--tags={branch}');
+    const digest = await registry.digestOf('acme/hello', 'latest');
+    const sha = (await workspace.run('git', ['rev-parse', '--short=7', 'HEAD'])).trim();
+    const branch = (await workspace.run('git', ['branch', '--show-current'])).trim();
+    for (const tag of ['latest', `sha-${sha}`, branch]) {
+      expect(output).toContain(`${repository}:${tag}@${digest}`);
+      expect(await registry.digestOf('acme/hello', tag)).toBe(digest);
+    }
+    expect(output).toMatch(/pushed \S+ [kM]B, /);
+    const { references } = JSON.parse(workspace.read(`apps/${name}/dist/image/push.json`));
+    expect(references).toContain(`${repository}:latest@${digest}`);
+  });
+
+  it('asks one question for an unchanged image, and sends the same bytes again after a clean build', async () => {
+    proxy.seen.length = 0;
+    expect(await push(`--repository=${repository}`)).toContain('already there');
+    expect(proxy.seen).toEqual(['HEAD /v2/acme/hello/manifests/latest']);
+    const digest = await registry.digestOf('acme/hello', 'latest');
+    rmSync(workspace.path(`apps/${name}/dist`), { recursive: true });
+    proxy.seen.length = 0;
+    await push(`--repository=${repository}`, '--skip-nx-cache');
+    expect(proxy.seen.filter((line) => line.includes('/blobs/uploads/'))).toEqual([]);
+    expect(await registry.digestOf('acme/hello', 'latest')).toBe(digest);
+  });
+
+  it('runs where it is pulled', async () => {
+    if (!engineHost) return;
+    // The engine takes a registry on loopback without TLS.
+    expect(docker('run', '--rm', '--pull=always', `${registry.domain}/acme/hello`)).toBe('Hello, World!');
+    docker('rmi', '-f', `${registry.domain}/acme/hello`);
+  });
+
+  it('says what would be pushed, and asks nobody', async () => {
+    proxy.seen.length = 0;
+    expect(await push(`--repository=${repository}`, '--dryRun')).toContain(`${repository}:latest: would be pushed`);
+    expect(proxy.seen).toEqual([]);
+  });
+
+  it.each([
+    ['no registry is named', [], /docker\.io\/library\/\S+:latest is nobody's to push to[\s\S]*Set "repository"/],
+    ['a token has no value', ['--tags={env.NO_SUCH_THING}'], /\{env\.NO_SUCH_THING\} has no value here/],
+    ['a token is unknown', ['--tags={sha256}'], /The tokens are \{sha\}/],
+    ['nobody answers', ['--repository=127.0.0.1:1/acme/hello'], /ECONNREFUSED[\s\S]*Is the registry there/],
+  ])('says what to do where %s', async (_what, args, message) => {
+    const { exitCode, output } = await workspace.tryNx(['run', `${name}:docker-push`, ...args], { env: noEngine });
+    expect(exitCode).not.toBe(0);
+    expect(output).toMatch(message);
+    expect(output).not.toMatch(/^\s+at /m);
+  });
+});

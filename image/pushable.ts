@@ -1,0 +1,205 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SlimGoError } from '../errors';
+import { parsePlatform } from '../platform';
+import { readContent } from './content';
+import type { FileContent } from './image';
+import {
+  type Descriptor,
+  describeDocument,
+  describePlatform,
+  encodeIndex,
+  encodeManifest,
+  mediaTypes,
+} from './manifest';
+import type { ImageRecord } from './record';
+import { readMembers } from './tar';
+
+/** A blob or document with its bytes. */
+export interface PushableBlob {
+  readonly descriptor: Descriptor;
+  readonly content: FileContent;
+}
+
+/** An image as a registry takes it: layers compressed, everything by digest. */
+export interface PushableImage {
+  /** What a tag will name: the manifest, or the index of several platforms. */
+  readonly root: PushableBlob;
+  /** The manifests that an index names; none for one platform. */
+  readonly manifests: readonly PushableBlob[];
+  /** Configs and layers, each once. */
+  readonly blobs: readonly PushableBlob[];
+}
+
+/** Compressed layers by the diffId of what is in them. */
+export type CompressedLayers = Readonly<Record<string, { readonly digest: string; readonly sizeBytes: number }>>;
+
+export interface PushableOptions {
+  readonly record: ImageRecord;
+  /** image.tar, checked by `readRecord`. */
+  readonly archive: string;
+  /** Of an earlier push; which of them are true shows when the registry has them. */
+  readonly known: CompressedLayers;
+}
+
+/**
+ * What the registry would hold, as far as it can be told without compressing; undefined where a layer is not known.
+ * https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md
+ */
+export function describePushable(options: PushableOptions): Omit<PushableImage, 'blobs'> | undefined {
+  const layers = options.record.platforms.flatMap((platform) => platform.layers);
+  if (layers.some(({ diffId }) => !Object.hasOwn(options.known, diffId))) return undefined;
+  return encodeDocuments(options.record, configs(options), options.known);
+}
+
+/**
+ * Compresses the layers of image.tar. The same on every machine: node:zlib's bytes differ between versions and processors.
+ * @param folder an existing one of the caller's, which stays until the image has been pushed
+ * @throws ARCHIVE_INVALID, WRITE_FAILED, ABORTED
+ */
+export async function makePushable(
+  { record, archive }: Omit<PushableOptions, 'known'>,
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ readonly image: PushableImage; readonly layers: CompressedLayers }> {
+  const members = blobsOf(archive);
+  const layers: Record<string, { digest: string; sizeBytes: number }> = {};
+  const blobs = new Map<string, PushableBlob>();
+  for (const layer of record.platforms.flatMap((platform) => platform.layers)) {
+    if (Object.hasOwn(layers, layer.diffId)) continue;
+    const file = join(folder, `${layer.diffId.replace(':', '-')}.gz`);
+    const { digest, sizeBytes } = await compress(find(members, layer.digest, archive), file, layer.digest, signal);
+    layers[layer.diffId] = { digest, sizeBytes };
+    blobs.set(digest, {
+      descriptor: { mediaType: mediaTypes.compressedLayer, digest, size: sizeBytes },
+      content: { path: file, offsetBytes: 0, sizeBytes },
+    });
+  }
+  const found = configs({ record, archive, known: layers });
+  for (const blob of found) blobs.set(blob.descriptor.digest, blob);
+  return { image: { ...encodeDocuments(record, found, layers), blobs: [...blobs.values()] }, layers };
+}
+
+/** Of each platform, in the record's order. */
+function configs({ record, archive }: PushableOptions): readonly PushableBlob[] {
+  const members = blobsOf(archive);
+  return record.platforms.map(({ imageId }) => {
+    const content = readContent(find(members, imageId, archive));
+    return { descriptor: describeDocument(mediaTypes.config, content), content };
+  });
+}
+
+function encodeDocuments(
+  record: ImageRecord,
+  configs: readonly PushableBlob[],
+  layers: CompressedLayers,
+): Omit<PushableImage, 'blobs'> {
+  const manifests = record.platforms.map((platform, index) => {
+    const content = encodeManifest(
+      configs[index]!.descriptor,
+      platform.layers.map(({ diffId }) => {
+        const { digest, sizeBytes: size } = layers[diffId]!;
+        return { mediaType: mediaTypes.compressedLayer, digest, size };
+      }),
+    );
+    return { descriptor: describeDocument(mediaTypes.manifest, content), content };
+  });
+  if (record.indexDigest === undefined) return { root: manifests[0]!, manifests: [] };
+  const content = encodeIndex(
+    manifests.map(({ descriptor }, index) => ({
+      ...descriptor,
+      platform: describePlatform(parsePlatform(record.platforms[index]!.platform)),
+    })),
+  );
+  return { root: { descriptor: describeDocument(mediaTypes.index, content), content }, manifests };
+}
+
+function blobsOf(archive: string): ReadonlyMap<string, FileContent> {
+  const fd = openSync(archive, 'r');
+  try {
+    const members = readMembers(archive, fd, 0, fstatSync(fd).size);
+    return new Map(members.flatMap(({ name, content }) => (content ? [[name.toString(), content] as const] : [])));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function find(members: ReadonlyMap<string, FileContent>, digest: string, archive: string): FileContent {
+  const content = members.get(`blobs/${digest.replace(':', '/')}`);
+  if (content) return content;
+  throw new SlimGoError('ARCHIVE_INVALID', `${archive} lacks the blob ${digest}.`, {
+    hint: 'Run the image target again.',
+  });
+}
+
+async function compress(
+  content: FileContent,
+  file: string,
+  digest: string,
+  signal: AbortSignal,
+): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+  // Loaded here: only a push that has something to send compresses.
+  const { Gzip } = require('fflate') as typeof import('fflate');
+  const plain = createHash('sha256');
+  const compressed = createHash('sha256');
+  const pending: Uint8Array[] = [];
+  // A time of 0 means that there is none. https://www.rfc-editor.org/rfc/rfc1952#page-7
+  const gzip = new Gzip({ level: 6, mtime: 0 }, (chunk) => {
+    compressed.update(chunk);
+    pending.push(chunk);
+  });
+  const handle = await open(file, 'w');
+  let sizeBytes = 0;
+  const flush = async (): Promise<void> => {
+    for (const chunk of pending.splice(0)) {
+      await handle.writeFile(chunk);
+      sizeBytes += chunk.byteLength;
+    }
+  };
+  try {
+    for await (const chunk of read(content)) {
+      signal.throwIfAborted();
+      plain.update(chunk);
+      gzip.push(chunk);
+      await flush();
+    }
+    gzip.push(new Uint8Array(), true);
+    await flush();
+  } finally {
+    await handle.close();
+  }
+  if (`sha256:${plain.digest('hex')}` !== digest) {
+    throw new SlimGoError('ARCHIVE_INVALID', `The blob ${digest} of image.tar is damaged.`, {
+      hint: 'Run the image target again, with --skip-nx-cache.',
+    });
+  }
+  return { digest: `sha256:${compressed.digest('hex')}`, sizeBytes };
+}
+
+/** In pieces of exactly `pieceBytes`, but for the last: where a piece ends decides about the compressed bytes. */
+async function* read(content: FileContent): AsyncGenerator<Uint8Array> {
+  if (content instanceof Uint8Array) throw new Error('A layer lies in a file.');
+  const handle = await open(content.path);
+  try {
+    for (let offset = 0; offset < content.sizeBytes; offset += pieceBytes) {
+      const piece = new Uint8Array(Math.min(pieceBytes, content.sizeBytes - offset));
+      for (let filled = 0; filled < piece.length; ) {
+        const { bytesRead } = await handle.read(
+          piece,
+          filled,
+          piece.length - filled,
+          content.offsetBytes + offset + filled,
+        );
+        if (bytesRead === 0) return;
+        filled += bytesRead;
+      }
+      yield piece;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+const pieceBytes = 1024 * 1024;

@@ -1,0 +1,222 @@
+import { SlimGoError } from '../errors';
+import type { PushableBlob, PushableImage } from '../image/pushable';
+import type { Reference } from '../image/reference';
+import type { RegistryClient } from './client';
+import { pause } from './http';
+
+export interface PushOptions {
+  readonly client: RegistryClient;
+  readonly image: PushableImage;
+  /** With tag, all of the client's registry. */
+  readonly references: readonly Reference[];
+  /** Is told of each blob that was sent. */
+  readonly onBlob: (repository: string, digest: string, sizeBytes: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** So many blobs travel at once. */
+const parallel = 4;
+/** A larger blob goes in pieces, so that a broken connection costs one piece. */
+const pieceBytes = 16 * 1024 * 1024;
+const attempts = 5;
+
+/** Whether the tag names this digest already: one request. @throws REGISTRY_FAILED */
+export async function isTagged(client: RegistryClient, reference: Reference, digest: string): Promise<boolean> {
+  const { status, headers } = await client.request({
+    method: 'HEAD',
+    path: `/v2/${reference.path}/manifests/${reference.tag}`,
+    headers: { accept: manifestTypes },
+    what: `${nameOf(client, reference.path)}:${reference.tag}`,
+    scopes: [scopeOf(reference.path)],
+    expected: [200, 404],
+  });
+  return status === 200 && headers['docker-content-digest'] === digest;
+}
+
+const manifestTypes = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+].join(', ');
+
+/**
+ * Sends what the registry lacks, and sets the tags when all of it is there: no tag ever names half an image. A blob that
+ * one of the repositories has is mounted in the others.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
+ * @throws REGISTRY_FAILED, ABORTED
+ */
+export async function pushImage(options: PushOptions): Promise<void> {
+  const { image, references } = options;
+  const repositories = [...new Set(references.map(({ path }) => path))];
+  for (const [index, repository] of repositories.entries()) {
+    const sibling = index === 0 ? undefined : repositories[0];
+    await inParallel(image.blobs, (blob) => pushBlob(options, repository, blob, sibling));
+    await inParallel(image.manifests, (manifest) =>
+      putManifest(options, repository, manifest, manifest.descriptor.digest),
+    );
+  }
+  await inParallel(references, ({ path, tag }) => putManifest(options, path, image.root, tag!));
+}
+
+async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const workers = Array.from({ length: Math.min(parallel, items.length) }, async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await work(item);
+      } catch (error) {
+        // The others end what they are at, and begin nothing more.
+        queue.length = 0;
+        throw error;
+      }
+    }
+  });
+  const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+async function pushBlob(
+  { client, onBlob, signal }: PushOptions,
+  repository: string,
+  { descriptor: { digest, size }, content }: PushableBlob,
+  sibling: string | undefined,
+): Promise<void> {
+  const what = `${nameOf(client, repository)}: blob ${digest}`;
+  const scopes = [scopeOf(repository), ...(sibling === undefined ? [] : [`repository:${sibling}:pull`])];
+  const common = { what, scopes };
+  const there = await client.request({
+    ...common,
+    method: 'HEAD',
+    path: `/v2/${repository}/blobs/${digest}`,
+    expected: [200, 404],
+  });
+  if (there.status === 200) return;
+  for (let attempt = 1; ; attempt++) {
+    const mount =
+      sibling === undefined ? '' : `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(sibling)}`;
+    const begun = await client.request({
+      ...common,
+      method: 'POST',
+      path: `/v2/${repository}/blobs/uploads/${mount}`,
+      expected: [201, 202],
+    });
+    if (begun.status === 201) return;
+    const location = locationOf(client, begun.headers.location, what);
+    const end = await sendPieces(client, location, content, size, common, signal);
+    if (end !== undefined) {
+      end.searchParams.set('digest', digest);
+      const last = size > pieceBytes ? new Uint8Array() : content;
+      const done = await client.request({
+        ...common,
+        method: 'PUT',
+        path: end.href,
+        headers: { 'content-type': 'application/octet-stream' },
+        body: last,
+        // The registry may have forgotten the upload, or half of it: then all of it again.
+        expected: [201, 404, 416],
+      });
+      if (done.status === 201) {
+        onBlob(repository, digest, size);
+        return;
+      }
+    }
+    if (attempt === attempts) {
+      throw new SlimGoError('REGISTRY_FAILED', `${what}: ${client.domain} forgot the upload ${attempts} times.`, {
+        hint: 'Where several registries share one address, they must share their uploads as well.',
+      });
+    }
+    await pause(attempt, undefined, signal);
+  }
+}
+
+/**
+ * The pieces of a large blob, each from where the registry says that it is; nothing for a small one.
+ * @returns where to end the upload; undefined where it has to begin anew
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
+ */
+async function sendPieces(
+  client: RegistryClient,
+  start: URL,
+  content: PushableBlob['content'],
+  size: number,
+  common: { readonly what: string; readonly scopes: readonly string[] },
+  signal: AbortSignal,
+): Promise<URL | undefined> {
+  let location = start;
+  let offset = 0;
+  let failures = 0;
+  while (size > pieceBytes && offset < size) {
+    const end = Math.min(offset + pieceBytes, size);
+    try {
+      const sent = await client.request({
+        ...common,
+        method: 'PATCH',
+        path: location.href,
+        headers: { 'content-type': 'application/octet-stream', 'content-range': `${offset}-${end - 1}` },
+        body: slice(content, offset, end),
+        expected: [202, 404, 416],
+        isRetried: false,
+      });
+      if (sent.status === 202) {
+        location = locationOf(client, sent.headers.location, common.what);
+        offset = end;
+        failures = 0;
+        continue;
+      }
+      if (sent.status === 404 || ++failures === attempts) return undefined;
+    } catch (error) {
+      if (!(error instanceof SlimGoError) || error.code !== 'REGISTRY_FAILED' || ++failures === attempts) throw error;
+      await pause(failures, undefined, signal);
+    }
+    const state = await client.request({ ...common, method: 'GET', path: location.href, expected: [204, 404] });
+    if (state.status === 404) return undefined;
+    const [, last] = /^(?:bytes=)?0-(\d+)$/.exec(String(state.headers.range ?? '')) ?? [];
+    location = locationOf(client, state.headers.location ?? location.href, common.what);
+    offset = last === undefined || last === '0' ? 0 : Number(last) + 1;
+  }
+  return location;
+}
+
+function slice(content: PushableBlob['content'], start: number, end: number): PushableBlob['content'] {
+  return content instanceof Uint8Array
+    ? content.subarray(start, end)
+    : { path: content.path, offsetBytes: content.offsetBytes + start, sizeBytes: end - start };
+}
+
+async function putManifest(
+  { client }: PushOptions,
+  repository: string,
+  { descriptor, content }: PushableBlob,
+  reference: string,
+): Promise<void> {
+  const response = await client.request({
+    method: 'PUT',
+    path: `/v2/${repository}/manifests/${reference}`,
+    headers: { 'content-type': descriptor.mediaType },
+    body: content,
+    what: `${nameOf(client, repository)}${reference.includes(':') ? '@' : ':'}${reference}`,
+    scopes: [scopeOf(repository)],
+    expected: [201],
+  });
+  const stored = response.headers['docker-content-digest'];
+  if (stored === undefined || stored === descriptor.digest) return;
+  throw new SlimGoError(
+    'REGISTRY_FAILED',
+    `${nameOf(client, repository)}: ${client.domain} stored ${stored} where ${descriptor.digest} was sent.`,
+    { hint: 'Something on the way changes manifests.' },
+  );
+}
+
+function locationOf(client: RegistryClient, location: string | undefined, what: string): URL {
+  if (location !== undefined) return client.resolve(location);
+  throw new SlimGoError('REGISTRY_FAILED', `${what}: ${client.domain} does not say where to send it (no Location).`);
+}
+
+function scopeOf(repository: string): string {
+  return `repository:${repository}:pull,push`;
+}
+
+function nameOf({ domain }: RegistryClient, repository: string): string {
+  return `${domain}/${repository}`;
+}
