@@ -68,10 +68,34 @@ describeWithRegistry('a push from a fresh workspace', () => {
     expect(proxy.seen).toEqual([]);
   });
 
+  it('speaks TLS where the registry does, with the credentials that CI gives', async () => {
+    // `htpasswd -nbB`
+    const htpasswd = 'käthe+1:$2y$05$DT3oF4KgxDS.z..oMJEbqu2cVC4vC0EidoCyi/HXVW84ekDDpmjpW\n';
+    const secure = await TestRegistry.start({ htpasswd, tls: true });
+    try {
+      const run = (env: Record<string, string>) =>
+        workspace.tryNx(['run', `${name}:docker-push`, `--repository=${secure.domain}/acme/hello`], {
+          env: { ...noEngine, ...env },
+        });
+      const untrusted = await run({});
+      expect(untrusted.exitCode).not.toBe(0);
+      expect(untrusted.output).toMatch(/self-signed certificate[\s\S]*NODE_EXTRA_CA_CERTS/);
+      const trusted = { NODE_EXTRA_CA_CERTS: secure.certificate };
+      expect((await run(trusted)).output).toContain(`docker login ${secure.domain}`);
+      const auth = Buffer.from('käthe+1:p=ä/ß+%20:"x').toString('base64');
+      const DOCKER_AUTH_CONFIG = JSON.stringify({ auths: { [secure.domain]: { auth } } });
+      const pushed = await run({ ...trusted, DOCKER_AUTH_CONFIG });
+      expect(pushed.output).toMatch(/hello:latest@sha256:[0-9a-f]{64}[\s\S]*pushed /);
+      expect(pushed.output).not.toContain(auth);
+    } finally {
+      secure.stop();
+    }
+  });
+
   it.each([
     ['no registry is named', [], /docker\.io\/library\/\S+:latest is nobody's to push to[\s\S]*Set "repository"/],
     ['a token has no value', ['--tags={env.NO_SUCH_THING}'], /\{env\.NO_SUCH_THING\} has no value here/],
-    ['a token is unknown', ['--tags={sha256}'], /The tokens are \{sha\}/],
+    ['a token is unknown', ['--tags={sha256}'], /there is no token \{sha256\}[\s\S]*The tokens are \{branch\}/],
     ['nobody answers', ['--repository=127.0.0.1:1/acme/hello'], /ECONNREFUSED[\s\S]*Is the registry there/],
   ])('says what to do where %s', async (_what, args, message) => {
     const { exitCode, output } = await workspace.tryNx(['run', `${name}:docker-push`, ...args], { env: noEngine });

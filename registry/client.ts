@@ -1,13 +1,13 @@
 import { SlimGoError } from '../errors';
 import type { Credentials } from './credentials';
-import { type Body, type HttpRequest, type HttpResponse, sendPatiently } from './http';
+import { type Body, type HttpRequest, type HttpResponse, send, sendPatiently } from './http';
 
 export interface RegistryOptions {
   /** As a reference names it: `ghcr.io`, `localhost:5000`. */
   readonly domain: string;
   /** Asked once, when the registry wants to know. */
   readonly credentials: () => Promise<Credentials | undefined>;
-  /** Plain HTTP. Default: for localhost only. */
+  /** Plain HTTP, without asking for TLS. */
   readonly plainHttp: boolean;
   readonly signal: AbortSignal;
 }
@@ -35,7 +35,8 @@ export function isLocal(domain: string): boolean {
 /** One registry, and who asks it. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
 export class RegistryClient {
   readonly domain: string;
-  private readonly base: URL;
+  /** Known after the first request. */
+  private base: URL | undefined;
   private credentials: Promise<Credentials | undefined> | undefined;
   /** The header `Authorization` by scopes; '' is what the registry wants for all. */
   private readonly authorizations = new Map<string, string>();
@@ -44,8 +45,6 @@ export class RegistryClient {
 
   constructor(private readonly options: RegistryOptions) {
     this.domain = options.domain;
-    const host = options.domain === 'docker.io' ? 'registry-1.docker.io' : options.domain;
-    this.base = new URL(`${options.plainHttp || isLocal(options.domain) ? 'http' : 'https'}://${host}`);
   }
 
   /** @throws REGISTRY_FAILED which names the request, the registry's words and what to do; ABORTED */
@@ -53,6 +52,7 @@ export class RegistryClient {
     const { what, expected } = request;
     let response: HttpResponse;
     try {
+      this.base ??= await this.findBase();
       const used = this.authorizationFor(request.scopes);
       response = await this.ask(request);
       if (response.status === 401 && (await this.authorize(response, request, used)))
@@ -71,11 +71,28 @@ export class RegistryClient {
     return new URL(location, this.base);
   }
 
+  /** Docker's way: TLS, on this machine plain HTTP where nobody answers with it. */
+  private async findBase(): Promise<URL> {
+    const { domain, plainHttp, signal } = this.options;
+    const host = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
+    const [plain, secure] = [new URL(`http://${host}`), new URL(`https://${host}`)];
+    if (plainHttp) return plain;
+    if (!isLocal(domain)) return secure;
+    try {
+      await send({ method: 'HEAD', url: new URL('/v2/', secure), headers: {}, signal });
+      return secure;
+    } catch (error) {
+      // A certificate that is not trusted is one all the same.
+      const isSecure = /CERT|SIGNATURE|ALTNAME/.test((error as NodeJS.ErrnoException).code ?? '');
+      return isSecure ? secure : plain;
+    }
+  }
+
   private ask({ method, path, headers, body, scopes, isRetried }: RegistryRequest): Promise<HttpResponse> {
     const make = async (): Promise<HttpRequest> => {
       const url = this.resolve(path);
       // Uploads may go to another host, which must not learn the token.
-      const authorization = url.origin === this.base.origin ? this.authorizationFor(scopes) : undefined;
+      const authorization = url.origin === this.base?.origin ? this.authorizationFor(scopes) : undefined;
       return {
         method,
         url,
@@ -131,7 +148,7 @@ export class RegistryClient {
     const wanted = [...new Set([...scopes, ...(scope?.split(' ') ?? [])])];
     const { signal } = this.options;
     const url = new URL(realm!);
-    if (url.protocol !== 'https:' && this.base.protocol === 'https:') {
+    if (url.protocol !== 'https:' && this.base?.protocol === 'https:') {
       throw new SlimGoError(
         'REGISTRY_FAILED',
         `${what}: ${this.domain} wants the password sent to ${url.origin}, in the clear.`,
@@ -170,12 +187,16 @@ export class RegistryClient {
     if (signal.aborted) return new SlimGoError('ABORTED', `${what}: stopped.`, { cause: error });
     const { code, message } = error as NodeJS.ErrnoException;
     const isTls = /wrong version number|EPROTO|SSL/.test(`${code} ${message}`);
-    return new SlimGoError('REGISTRY_FAILED', `${what}: ${this.base.origin} can't be asked: ${message || code}.`, {
-      hint: isTls
-        ? 'Where the registry speaks plain HTTP, set the option "plainHttp".'
-        : 'Is the registry there, and its name right? A certificate of your own goes into NODE_EXTRA_CA_CERTS.',
-      cause: error,
-    });
+    return new SlimGoError(
+      'REGISTRY_FAILED',
+      `${what}: ${this.base?.origin ?? this.domain} can't be asked: ${message || code}.`,
+      {
+        hint: isTls
+          ? 'Where the registry speaks plain HTTP, set the option "plainHttp".'
+          : 'Is the registry there, and its name right? A certificate of your own goes into NODE_EXTRA_CA_CERTS.',
+        cause: error,
+      },
+    );
   }
 }
 

@@ -35,7 +35,7 @@ const proxied = { ...options, proxyEnv: process.env };
 const agents = { 'http:': new HttpAgent(proxied), 'https:': new HttpsAgent(proxied) };
 
 /** One attempt. Rejects where no whole answer came. */
-function send({ method, url, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+export function send({ method, url, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const isSecure = url.protocol === 'https:';
     const sizeBytes = body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.sizeBytes;

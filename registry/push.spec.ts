@@ -12,7 +12,7 @@ import type { ImageRecord } from '../image/record';
 import { parseReference } from '../image/reference';
 import { RegistryClient } from './client';
 import type { Credentials } from './credentials';
-import { isTagged, pushImage } from './push';
+import { pushImage, tagImage } from './push';
 
 const amd64 = { os: 'linux', architecture: 'amd64' };
 const armV7 = { os: 'linux', architecture: 'arm', variant: 'v7' };
@@ -73,13 +73,20 @@ function clientOf(domain: string, credentials?: Credentials): RegistryClient {
   return new RegistryClient({ domain, credentials: async () => credentials, plainHttp: false, signal });
 }
 
-async function push(domain: string, { image }: Made, references: readonly string[], credentials?: Credentials) {
+async function push(
+  domain: string,
+  { image }: Made,
+  references: readonly string[],
+  credentials?: Credentials,
+  holderOf?: (digest: string) => string,
+) {
   const client = clientOf(domain, credentials);
   const sent: string[] = [];
   await pushImage({
     client,
     image,
     references: references.map((reference) => parseReference(`${domain}/${reference}`)),
+    ...(holderOf && { holderOf }),
     onBlob: (repository, digest) => sent.push(`${repository} ${digest}`),
     signal,
   });
@@ -133,11 +140,30 @@ describeWithRegistry('push', () => {
     expect(proxy.seen.filter((line) => /^(PUT|PATCH) .*\/blobs\//.test(line))).toEqual([]);
     expect(proxy.seen.filter((line) => /mount=sha256/.test(line))).toHaveLength(small.image.blobs.length);
     proxy.seen.length = 0;
-    const reference = parseReference(`${domain}/acme/second:v2`);
-    expect(await isTagged(again.client, reference, small.image.root.descriptor.digest)).toBe(true);
-    expect(await isTagged(again.client, reference, `sha256:${'0'.repeat(64)}`)).toBe(false);
-    expect(await isTagged(again.client, { ...reference, tag: 'none' }, small.image.root.descriptor.digest)).toBe(false);
+    const { root } = small.image;
+    const tag = (...tags: string[]) =>
+      tagImage(
+        again.client,
+        root,
+        tags.map((text) => parseReference(`${domain}/${text}`)),
+      );
+    expect(await tag('acme/second:v2', 'acme/hello:latest')).toBe(0);
     expect(proxy.seen.every((line) => line.startsWith('HEAD '))).toBe(true);
+    expect(await tag('acme/second:v2', 'acme/second:v3')).toBe(1);
+    expect(await registry.digestOf('acme/second', 'v3')).toBe(root.descriptor.digest);
+    expect(await tag('acme/second:v4', 'acme/third:v1')).toBeUndefined();
+    expect(await registry.digestOf('acme/second', 'v4')).toBeUndefined();
+  });
+
+  it('mounts from the repository that is known to have a blob, and sends it where that is not so', async () => {
+    await push(domain, small, ['acme/hello:latest']);
+    const holders = ['acme/hello', 'acme/none'];
+    for (const holder of holders) {
+      proxy.seen.length = 0;
+      const sent = await push(domain, small, [`${holder}-2:latest`], undefined, () => holder);
+      expect(sent.sent).toHaveLength(holder === 'acme/hello' ? 0 : small.image.blobs.length);
+      expect(await registry.digestOf(`${holder}-2`, 'latest')).toBe(small.image.root.descriptor.digest);
+    }
   });
 
   it('goes on with a large blob where the connection broke', async () => {
@@ -273,7 +299,7 @@ describeWithRegistry('push with a password', () => {
   const right: Credentials = { kind: 'password', username: 'käthe+1', password: 'p=ä/ß+%20:"x' };
   let registry: TestRegistry;
   beforeAll(async () => {
-    registry = await TestRegistry.start(htpasswd);
+    registry = await TestRegistry.start({ htpasswd });
   });
   afterAll(() => registry.stop());
 

@@ -9,6 +9,8 @@ export interface PushOptions {
   readonly image: PushableImage;
   /** With tag, all of the client's registry. */
   readonly references: readonly Reference[];
+  /** Another repository of this registry that may have a blob: it is mounted from there instead of sent. */
+  readonly holderOf?: (digest: string) => string | undefined;
   /** Is told of each blob that was sent. */
   readonly onBlob: (repository: string, digest: string, sizeBytes: number) => void;
   readonly signal: AbortSignal;
@@ -20,17 +22,42 @@ const parallel = 4;
 const pieceBytes = 16 * 1024 * 1024;
 const attempts = 5;
 
-/** Whether the tag names this digest already: one request. @throws REGISTRY_FAILED */
-export async function isTagged(client: RegistryClient, reference: Reference, digest: string): Promise<boolean> {
+/** Whether a tag or digest names this manifest in a repository already: one request. @throws REGISTRY_FAILED */
+async function names(client: RegistryClient, path: string, reference: string, digest: string): Promise<boolean> {
   const { status, headers } = await client.request({
     method: 'HEAD',
-    path: `/v2/${reference.path}/manifests/${reference.tag}`,
+    path: `/v2/${path}/manifests/${reference}`,
     headers: { accept: manifestTypes },
-    what: `${nameOf(client, reference.path)}:${reference.tag}`,
-    scopes: [scopeOf(reference.path)],
+    what: `${nameOf(client, path)}${reference.includes(':') ? '@' : ':'}${reference}`,
+    scopes: [scopeOf(path)],
     expected: [200, 404],
   });
   return status === 200 && headers['docker-content-digest'] === digest;
+}
+
+/**
+ * Makes the tags name an image that the registry has already, with one request for each that does so and three otherwise.
+ * @returns how many tags were set; undefined where a repository lacks the image: then `pushImage` is what is needed
+ * @throws REGISTRY_FAILED, ABORTED
+ */
+export async function tagImage(
+  client: RegistryClient,
+  root: PushableBlob,
+  references: readonly Reference[],
+): Promise<number | undefined> {
+  const { digest } = root.descriptor;
+  const missing: Reference[] = [];
+  await inParallel(references, async (reference) => {
+    if (!(await names(client, reference.path, reference.tag!, digest))) missing.push(reference);
+  });
+  const repositories = [...new Set(missing.map(({ path }) => path))];
+  let lacking = 0;
+  await inParallel(repositories, async (path) => {
+    if (!(await names(client, path, digest, digest))) lacking++;
+  });
+  if (lacking > 0) return undefined;
+  await inParallel(missing, ({ path, tag }) => putManifest(client, path, root, tag!));
+  return missing.length;
 }
 
 const manifestTypes = [
@@ -47,16 +74,18 @@ const manifestTypes = [
  * @throws REGISTRY_FAILED, ABORTED
  */
 export async function pushImage(options: PushOptions): Promise<void> {
-  const { image, references } = options;
+  const { client, image, references } = options;
   const repositories = [...new Set(references.map(({ path }) => path))];
   for (const [index, repository] of repositories.entries()) {
-    const sibling = index === 0 ? undefined : repositories[0];
-    await inParallel(image.blobs, (blob) => pushBlob(options, repository, blob, sibling));
+    await inParallel(image.blobs, (blob) => {
+      const holder = index === 0 ? options.holderOf?.(blob.descriptor.digest) : repositories[0];
+      return pushBlob(options, repository, blob, holder === repository ? undefined : holder);
+    });
     await inParallel(image.manifests, (manifest) =>
-      putManifest(options, repository, manifest, manifest.descriptor.digest),
+      putManifest(client, repository, manifest, manifest.descriptor.digest),
     );
   }
-  await inParallel(references, ({ path, tag }) => putManifest(options, path, image.root, tag!));
+  await inParallel(references, ({ path, tag }) => putManifest(client, path, image.root, tag!));
 }
 
 async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
@@ -80,10 +109,10 @@ async function pushBlob(
   { client, onBlob, signal }: PushOptions,
   repository: string,
   { descriptor: { digest, size }, content }: PushableBlob,
-  sibling: string | undefined,
+  holder: string | undefined,
 ): Promise<void> {
   const what = `${nameOf(client, repository)}: blob ${digest}`;
-  const scopes = [scopeOf(repository), ...(sibling === undefined ? [] : [`repository:${sibling}:pull`])];
+  const scopes = [scopeOf(repository), ...(holder === undefined ? [] : [`repository:${holder}:pull`])];
   const common = { what, scopes };
   const there = await client.request({
     ...common,
@@ -93,8 +122,7 @@ async function pushBlob(
   });
   if (there.status === 200) return;
   for (let attempt = 1; ; attempt++) {
-    const mount =
-      sibling === undefined ? '' : `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(sibling)}`;
+    const mount = holder === undefined ? '' : `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(holder)}`;
     const begun = await client.request({
       ...common,
       method: 'POST',
@@ -185,7 +213,7 @@ function slice(content: PushableBlob['content'], start: number, end: number): Pu
 }
 
 async function putManifest(
-  { client }: PushOptions,
+  client: RegistryClient,
   repository: string,
   { descriptor, content }: PushableBlob,
   reference: string,

@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -17,30 +17,42 @@ export const describeWithRegistry: typeof describe | typeof describe.skip =
 /** A registry on loopback, with its own folder. */
 export class TestRegistry {
   private constructor(
-    /** `127.0.0.1:port` */
+    /** `127.0.0.1:port`, with TLS `localhost:port` */
     readonly domain: string,
     private readonly folder: string,
     private readonly child: ChildProcess,
+    /** PEM file. */
+    readonly certificate: string,
   ) {}
 
-  /** @param htpasswd the lines of who may come in; everybody by default */
-  static async start(htpasswd?: string): Promise<TestRegistry> {
+  /**
+   * @param htpasswd the lines of who may come in; everybody by default
+   * @param tls with the certificate `certificate` of `localhost`, which nobody trusts
+   */
+  static async start({ htpasswd, tls = false }: { htpasswd?: string; tls?: boolean } = {}): Promise<TestRegistry> {
     const folder = mkdtempSync(join(tmpdir(), 'slim-go-registry-'));
     const port = await freePort();
+    const [certificate, key] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')];
+    if (tls) {
+      const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+      const files = ['-keyout', key, '-out', certificate];
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, ...files], {
+        stdio: 'ignore',
+      });
+    }
     const config = [
       'version: 0.1',
       'log: { level: error, accesslog: { disabled: true } }',
       `storage: { filesystem: { rootdirectory: ${join(folder, 'data')} } }`,
-      `http: { addr: "127.0.0.1:${port}" }`,
+      `http: { addr: "127.0.0.1:${port}"${tls ? `, tls: { certificate: ${certificate}, key: ${key} }` : ''} }`,
       ...(htpasswd === undefined ? [] : [`auth: { htpasswd: { realm: test, path: ${join(folder, 'htpasswd')} } }`]),
     ];
     writeFileSync(join(folder, 'config.yml'), config.join('\n'));
     if (htpasswd !== undefined) writeFileSync(join(folder, 'htpasswd'), htpasswd);
     const child = spawn(program, ['serve', join(folder, 'config.yml')], { stdio: 'ignore' });
-    const registry = new TestRegistry(`127.0.0.1:${port}`, folder, child);
+    const registry = new TestRegistry(tls ? `localhost:${port}` : `127.0.0.1:${port}`, folder, child, certificate);
     for (let attempt = 0; attempt < 100; attempt++) {
-      const answer = await fetch(`http://${registry.domain}/v2/`).catch(() => undefined);
-      if (answer) return registry;
+      if (await isOpen(port)) return registry;
       await wait(50);
     }
     registry.stop();
@@ -97,6 +109,14 @@ export class TestProxy {
     incoming.on('close', () => incoming.complete || upstream.destroy());
     incoming.pipe(upstream);
   }
+}
+
+function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false));
+    socket.on('connect', () => socket.destroy());
+  });
 }
 
 async function freePort(): Promise<number> {

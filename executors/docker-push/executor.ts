@@ -9,12 +9,18 @@ import { formatReference, parseReference, type Reference } from '../../image/ref
 import { replaceFile, writeAt } from '../../image/replace-file';
 import { RegistryClient } from '../../registry/client';
 import { findCredentials } from '../../registry/credentials';
-import { isTagged, pushImage } from '../../registry/push';
+import { pushImage, tagImage } from '../../registry/push';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { formatDuration, formatSize, runExecutor } from '../report';
+import { BlobHolders } from './holders';
 import type { DockerPushOptions } from './schema';
 import { fillTags } from './tags';
+
+/** A blob of so many bytes is worth a line of its own. */
+const worthALine = 5_000_000;
+
+type Options = Required<Omit<DockerPushOptions, 'repository'>> & Pick<DockerPushOptions, 'repository'>;
 
 /** push.json: where the image is, by digest, and what its layers were compressed to. */
 interface PushRecord {
@@ -23,15 +29,17 @@ interface PushRecord {
 }
 
 /** Sends the image of the `image` target to a registry: what is lacking there, and the tags last. */
-export default function dockerPush(
-  options: DockerPushOptions,
-  context: ExecutorContext,
-): Promise<{ success: boolean }> {
+export default function dockerPush(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
   return runExecutor(async (signal) => {
     const started = performance.now();
-    const files = imageFiles(currentProject(context));
+    const project = currentProject(context);
+    const files = imageFiles(project);
     const record = await readRecord(files.record, files.archive);
-    const tags = fillTags(options.tags ?? [], process.env, context.root);
+    const tags = fillTags(options.tags, {
+      project: project.name,
+      folder: context.root,
+      env: process.env,
+    });
     const references = referencesOf(record.references, options.repository, tags);
     if (options.dryRun) {
       for (const reference of references) console.log(`${formatReference(reference)}: would be pushed`);
@@ -40,32 +48,52 @@ export default function dockerPush(
     const clients = new Map<string, RegistryClient>();
     for (const { domain } of references) {
       const credentials = () => findCredentials(domain, { env: process.env, home: homedir() });
-      clients.set(domain, new RegistryClient({ domain, credentials, plainHttp: options.plainHttp ?? false, signal }));
+      clients.set(domain, new RegistryClient({ domain, credentials, plainHttp: options.plainHttp, signal }));
     }
 
     const { archive } = files;
-    const known = readLayers(files.pushed);
-    const expected = describePushable({ record, archive, known })?.root.descriptor.digest;
-    const unchanged =
-      expected !== undefined &&
-      (await Promise.all(references.map((it) => isTagged(clients.get(it.domain)!, it, expected)))).every(Boolean);
-    if (unchanged) return report(references, expected, `already there, ${formatDuration(performance.now() - started)}`);
+    const known = describePushable({ record, archive, known: readLayers(files.pushed) });
+    if (known) {
+      const counts = await Promise.all(
+        [...clients].map(([domain, client]) =>
+          tagImage(
+            client,
+            known.root,
+            references.filter((reference) => reference.domain === domain),
+          ),
+        ),
+      );
+      if (!counts.includes(undefined)) {
+        const how = counts.some((count) => count! > 0) ? 'already there, re-tagged' : 'already there';
+        return report(
+          references,
+          known.root.descriptor.digest,
+          `${how}, ${formatDuration(performance.now() - started)}`,
+        );
+      }
+    }
 
     const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
     try {
       const { image, layers } = await makePushable({ record, archive }, folder, signal);
       let sentBytes = 0;
+      const holders = new BlobHolders(context.root);
       for (const [domain, client] of clients) {
         await pushImage({
           client,
           image,
           references: references.filter((reference) => reference.domain === domain),
-          onBlob: (_repository, _digest, sizeBytes) => {
+          holderOf: (digest) => holders.of(domain, digest),
+          onBlob: (repository, digest, sizeBytes) => {
             sentBytes += sizeBytes;
+            if (sizeBytes >= worthALine) {
+              console.log(`${domain}/${repository}: sent ${formatSize(sizeBytes)} (${digest.slice(0, 19)})`);
+            }
           },
           signal,
         });
       }
+      holders.save(references, image.blobs);
       const { digest } = image.root.descriptor;
       const pushed: PushRecord = { references: references.map((it) => byDigest(it, digest)), layers };
       const bytes = Buffer.from(`${JSON.stringify(pushed, null, 2)}\n`);

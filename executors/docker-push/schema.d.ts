@@ -9,7 +9,7 @@ export interface DockerPushOptions {
    */
   repository?: string;
   /**
-   * Tags to set beside those that the `image` target gave. `{sha}`, `{shortSha}` and `{branch}` stand for the commit and the branch, `{env.NAME}` for a variable of the environment.
+   * Tags to set beside those that the `image` target gave, with tokens: `{branch}`, `{sha}`, `{shortSha}`, `{env.NAME}`; from the commit's git tag (`hello/v1.2.3` or `v1.2.3`) `{version}`, `{major}`, `{minor}`, `{patch}`, `{gitTag}`, `{match:<pattern>}`: without such a git tag the tag is left out.
    */
   tags?: string[];
   /**
@@ -17,7 +17,7 @@ export interface DockerPushOptions {
    */
   dryRun?: boolean;
   /**
-   * Speak HTTP without TLS to this registry. For localhost that is the default.
+   * Speak HTTP without TLS to this registry. On localhost that is done anyway where nobody answers with TLS.
    */
   plainHttp?: boolean;
 }

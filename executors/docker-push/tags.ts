@@ -1,43 +1,111 @@
 import { SlimGoError } from '../../errors';
 import { git } from '../git';
 
-/**
- * Tags with their tokens filled in: `{sha}`, `{shortSha}` (7 digits), `{branch}`, `{env.NAME}`. What can't stand in a tag
- * becomes `-`, as docker/metadata-action has it: the branch `feature/x` is the tag `feature-x`.
- * @param folder the workspace's, which git is asked in
- * @throws OPTION_INVALID for an unknown token, and one that has no value here
- */
-export function fillTags(templates: readonly string[], env: NodeJS.ProcessEnv, folder: string): readonly string[] {
-  return templates.map((template) =>
-    template.replace(/\{([^{}]*)\}/g, (token, name: string) => {
-      const value = tokenValue(name, env, folder);
-      if (value) return value.replace(/[^\w.-]+/g, '-');
-      throw new SlimGoError('OPTION_INVALID', `The tag "${template}" can't be made: ${token} has no value here.`, {
-        hint:
-          value === undefined
-            ? 'The tokens are {sha}, {shortSha}, {branch} and {env.NAME}.'
-            : 'A commit and a branch come from git, or from the variables of the CI system.',
-      });
-    }),
-  );
+export interface TagSource {
+  /** Of the project: a git tag `hello/v1.2.3` is a version of hello alone. */
+  readonly project: string;
+  /** The workspace's, which git is asked in. */
+  readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
 }
 
-/** Undefined for a token that does not exist, empty where it has no value. */
-function tokenValue(name: string, env: NodeJS.ProcessEnv, folder: string): string | undefined {
+const tokens =
+  '{branch}, {sha}, {shortSha}, {version}, {major}, {minor}, {patch}, {gitTag}, {match:<pattern>} and {env.NAME}';
+
+/**
+ * Tags with their tokens filled in, by the rules of docker/metadata-action: what can't stand in a tag becomes `-` (the
+ * branch `feature/x` is the tag `feature-x`), and a tag that is made of a git tag is left out on a commit that has none
+ * (or only a pre-release, for `{major}`, `{minor}` and `{patch}`).
+ * @throws OPTION_INVALID for an unknown token, and a branch, commit or variable that has no value here
+ * https://github.com/docker/metadata-action#tags-input
+ */
+export function fillTags(templates: readonly string[], source: TagSource): readonly string[] {
+  return templates.flatMap((template) => {
+    let isLeftOut = false;
+    const tag = template.replace(/\{((?:[^{}]|\{[^{}]*\})*)\}/g, (token, name: string) => {
+      const value = tokenValue(name, template, source);
+      if (value === undefined) isLeftOut = true;
+      else if (value === '') {
+        throw invalid(
+          template,
+          `${token} has no value here`,
+          'A commit and a branch come from git, or from the CI system.',
+        );
+      }
+      return (value ?? '').replace(/[^\w.-]+/g, '-');
+    });
+    return isLeftOut ? [] : [tag];
+  });
+}
+
+/** Empty where it should have a value, undefined where it need not. */
+function tokenValue(name: string, template: string, { project, folder, env }: TagSource): string | undefined {
   if (name.startsWith('env.')) return env[name.slice('env.'.length)] ?? '';
-  const sha = () => git(folder, ['rev-parse', 'HEAD']) ?? '';
+  if (name.startsWith('match:')) return matchTag(name.slice('match:'.length), template, folder);
+  const version = () => versionAt(folder, project);
+  const released = () => {
+    const found = version();
+    return found?.prerelease ? undefined : found;
+  };
   switch (name) {
     case 'sha':
-      return sha();
+      return git(folder, ['rev-parse', 'HEAD']) ?? '';
     case 'shortSha':
-      return sha().slice(0, 7);
+      return git(folder, ['rev-parse', 'HEAD'])?.slice(0, 7) ?? '';
     case 'branch':
       // CI systems check out a commit without its branch.
       return (
         git(folder, ['symbolic-ref', '--quiet', '--short', 'HEAD']) ??
         (env.GITHUB_HEAD_REF || env.GITHUB_REF_NAME || env.CI_COMMIT_REF_NAME || env.BUILDKITE_BRANCH || '')
       );
+    case 'gitTag':
+      return gitTags(folder)[0];
+    case 'version':
+      return version()?.text;
+    case 'major':
+      return released()?.major;
+    case 'minor':
+      return released()?.minor;
+    case 'patch':
+      return released()?.patch;
     default:
-      return undefined;
+      throw invalid(template, `there is no token {${name}}`, `The tokens are ${tokens}.`);
   }
+}
+
+/** The tags of the commit, the highest version first. */
+function gitTags(folder: string): readonly string[] {
+  return git(folder, ['tag', '--points-at', 'HEAD', '--sort=-version:refname'])?.split('\n') ?? [];
+}
+
+/** Of `hello/v1.2.3`, otherwise of `v1.2.3` or `1.2.3`. https://semver.org */
+function versionAt(folder: string, project: string) {
+  const tags = gitTags(folder);
+  const prefix = `${project}/`;
+  const own = tags.filter((tag) => tag.startsWith(prefix)).map((tag) => tag.slice(prefix.length));
+  for (const tag of [...own, ...tags]) {
+    const [, text, major, minor, patch, prerelease] =
+      /^v?((\d+)\.(\d+)\.(\d+)(-[\w.-]+)?(?:\+[\w.-]+)?)$/.exec(tag) ?? [];
+    if (text !== undefined) return { text, major, minor, patch, prerelease };
+  }
+  return undefined;
+}
+
+/** The first group, or all of what the pattern matches, in the first of the commit's tags that it matches. */
+function matchTag(pattern: string, template: string, folder: string): string | undefined {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern, 'u');
+  } catch (error) {
+    throw invalid(template, (error as Error).message, 'It is a JavaScript regular expression.');
+  }
+  for (const tag of gitTags(folder)) {
+    const found = expression.exec(tag);
+    if (found) return found[1] ?? found[0];
+  }
+  return undefined;
+}
+
+function invalid(template: string, what: string, hint: string): SlimGoError {
+  return new SlimGoError('OPTION_INVALID', `The tag "${template}" can't be made: ${what}.`, { hint });
 }
