@@ -15,7 +15,7 @@ import { median, milliseconds, ratio, spread, table, takeTurns, timed } from './
 const { writeArchive } = createRequire(import.meta.url)('../dist/image/archive.js');
 const platform = { os: 'linux', architecture: 'amd64' };
 
-function assemble(source, file) {
+export function assemble(source, file) {
   const content = { path: source, offsetBytes: 0, sizeBytes: statSync(source).size };
   const entry = { type: 'file', path: 'hello', mode: 0o755, uid: 0, gid: 0, content };
   const history = [{ created_by: 'COPY hello /hello' }];
@@ -39,7 +39,7 @@ function readHashWrite(source, file) {
   return hash.digest('hex');
 }
 
-function makeFile(file, sizeBytes) {
+export function makeFile(file, sizeBytes) {
   const fd = openSync(file, 'w');
   const chunk = randomBytes(1024 * 1024);
   for (let left = sizeBytes; left > 0; left -= chunk.length) writeSync(fd, chunk, 0, Math.min(left, chunk.length));

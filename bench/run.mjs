@@ -14,6 +14,7 @@ import { assembly } from './assembly.mjs';
 import { nothingChanged, oneLineChange } from './docker-build.mjs';
 import { graph } from './graph.mjs';
 import { imageSizes } from './image-size.mjs';
+import { push, pushNeeds } from './push.mjs';
 import { tutorial, tutorialNeeds } from './tutorial.mjs';
 import { BenchWorkspace } from './workspace.mjs';
 
@@ -65,6 +66,13 @@ const sections = [
     needs: () => needsEngine() ?? tutorialNeeds(),
     measure: inWorkspace(tutorial),
     rounds: Math.max(2, Math.ceil(rounds / 4)),
+  },
+  {
+    name: 'push',
+    title: 'To a registry',
+    needs: () => needsEngine() ?? pushNeeds(),
+    measure: inWorkspace(push),
+    rounds: Math.max(3, Math.ceil(rounds / 3)),
   },
   {
     name: 'graph',

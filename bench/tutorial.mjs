@@ -20,20 +20,16 @@ export function tutorialNeeds() {
 }
 
 export async function tutorial(workspace, rounds) {
-  const docker = (...args) => workspace.run('docker', args, { DOCKER_BUILDKIT: '0' });
-  try {
-    importBase(docker);
-    workspace.write('.dockerignore', 'node_modules\n.nx\n**/dist\n*.tgz\n');
+  return withTutorial(workspace, async (build) => {
     const rows = [];
-    for (const [name, app] of Object.entries(workspace.apps)) {
-      workspace.write(`${app}/tutorial.Dockerfile`, dockerfile(app));
+    for (const name of Object.keys(workspace.apps)) {
       const afterEdit = (work) => () => {
         workspace.edit(name);
         return timed(work);
       };
       const samples = await takeTurns(rounds, {
         slim: afterEdit(() => workspace.dockerBuild(name)),
-        docker: afterEdit(() => docker('build', '-f', `${app}/tutorial.Dockerfile`, '-t', `${app}:tutorial`, '.')),
+        docker: afterEdit(() => build(name)),
       });
       const { slim, docker: plain } = samples;
       rows.push([name, milliseconds(slim), milliseconds(plain), spread(ratio(slim, plain))]);
@@ -41,6 +37,22 @@ export async function tutorial(workspace, rounds) {
     return table(
       ['one line changed', '`nx run <app>:docker-build`', "the tutorial's `docker build` (classic builder)", 'ratio'],
       rows,
+    );
+  });
+}
+
+/**
+ * Does `work` with the tutorial's Dockerfile beside each app, and takes what it built out of the engine again.
+ * @param work is given `build(name, reference)`, which runs `docker build`; the reference is `<app>:tutorial` by default
+ */
+export async function withTutorial(workspace, work) {
+  const docker = (...args) => workspace.run('docker', args, { DOCKER_BUILDKIT: '0' });
+  try {
+    importBase(docker);
+    workspace.write('.dockerignore', 'node_modules\n.nx\n**/dist\n*.tgz\n');
+    for (const app of Object.values(workspace.apps)) workspace.write(`${app}/tutorial.Dockerfile`, dockerfile(app));
+    return await work((name, reference = `${workspace.apps[name]}:tutorial`) =>
+      docker('build', '-f', `${workspace.apps[name]}/tutorial.Dockerfile`, '-t', reference, '.'),
     );
   } finally {
     const ids = docker('images', '-a', '-q', '--filter', `label=${label}`).trim().split('\n');

@@ -166,6 +166,17 @@ describeWithRegistry('push', () => {
     }
   });
 
+  it('pushes fifty images at once', async () => {
+    const { root } = small.image;
+    const repositories = Array.from({ length: 50 }, (_, index) => `acme/app-${index}`);
+    await Promise.all(
+      repositories.map((repository) => push(domain, small, [`${repository}:latest`, `${repository}:v1`])),
+    );
+    for (const repository of repositories) {
+      expect(await registry.digestOf(repository, 'v1')).toBe(root.descriptor.digest);
+    }
+  });
+
   it('goes on with a large blob where the connection broke', async () => {
     let cuts = 0;
     proxy.intercept = (request: IncomingMessage) => {
