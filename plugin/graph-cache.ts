@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
 import type { DependencyType, RawProjectGraphDependency } from '@nx/devkit';
-import { writeCache } from './source-cache';
+import { readCache, writeCache } from './source-cache';
 
 /** What createNodes and createDependencies gave, for the next command to give again. */
 export interface KeptGraph {
@@ -18,7 +17,7 @@ export interface KeptGraph {
 /** The kept graph with this id and key, if it is there. */
 export function readGraph(file: string, id: string | undefined, key: string): KeptGraph | undefined {
   try {
-    const [head, owners, nodes, edges] = readFileSync(file, 'utf8').split('\n') as [string, string, string, string];
+    const [head, owners, nodes, edges] = readCache(file).split('\n') as [string, string, string, string];
     if (head !== JSON.stringify([id, key])) return undefined;
     return {
       id: id!,
