@@ -16,12 +16,16 @@ export function currentProject(context: ExecutorContext): CurrentProject {
   return { name, root, folder: join(context.root, root) };
 }
 
-/** Where `image` writes, and `docker-build`, `docker-run` and `docker-push` read; `pushed` is what the last push said. */
+/**
+ * Where `image` writes, and `docker-build`, `docker-run` and `docker-push` read; `pushed` is what the last push said, `lock`
+ * what base images are pinned to.
+ */
 export function imageFiles(project: CurrentProject) {
   const folder = join(project.folder, 'dist', 'image');
   return {
     archive: join(folder, 'image.tar'),
     record: join(folder, 'image.json'),
     pushed: join(folder, 'push.json'),
+    lock: join(project.folder, 'image.lock.json'),
   } as const;
 }

@@ -280,6 +280,12 @@ function metadataOf(copy: Copy, path: string, entry: SourceEntry): Metadata {
       { hint: 'Take the bit away from the source, or leave --chmod out.' },
     );
   }
+  if (entry.hasAttributes) {
+    throw new SlimGoError(
+      'DOCKERFILE_NEEDS_ENGINE',
+      `${where}: ${path} has extended attributes (a capability, for example), and copying those needs a container engine.`,
+    );
+  }
   return { mode: step.mode ?? entry.mode, ...(owner ?? ownerOf(entry)) };
 }
 
@@ -294,7 +300,7 @@ function copyFailed(copy: Copy, message: string): SlimGoError {
 /** Explains why a source is not there: hidden by .dockerignore, or mistyped. */
 function missing(copy: Copy, path: string, written: string): SlimGoError {
   const { source, step, where } = copy;
-  const place = source.context ? 'the build context' : 'that stage';
+  const place = source.context ? 'the build context' : 'that stage or image';
   const names = path.split('/');
   for (let length = 1; length <= names.length; length++) {
     const hidden = source.context?.ignoredBy(names.slice(0, length).join('/'));
@@ -316,7 +322,7 @@ function missing(copy: Copy, path: string, written: string): SlimGoError {
           ? `Did you mean ${near.join(' or ')}?`
           : source.context
             ? `Paths are relative to ${source.context.root}; a binary must be built before the image.`
-            : 'Paths are relative to the root of the stage.',
+            : 'Paths are relative to the root of the stage or image.',
     },
   );
 }

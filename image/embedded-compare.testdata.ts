@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { openAsBlob } from 'node:fs';
+import { createReadStream, openAsBlob } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { extract } from 'tar-stream';
@@ -58,7 +58,12 @@ async function bytesOf(content: FileContent): Promise<Uint8Array> {
 export async function outcomeOfImage(image: Image): Promise<Outcome> {
   const files = new Map<string, string>();
   for (const layer of image.layers) {
-    if (!('entries' in layer)) throw new Error('the embedded engine makes entries only');
+    if ('tar' in layer) {
+      const { path, offsetBytes: start, sizeBytes } = layer.tar;
+      const added = await readTar(createReadStream(path, { start, end: start + sizeBytes - 1 }), files);
+      for (const [name, what] of added) files.set(name, what);
+      continue;
+    }
     for (const entry of layer.entries) {
       if (entry.type !== 'directory')
         for (const path of files.keys()) if (path.startsWith(`${entry.path}/`)) files.delete(path);
@@ -127,7 +132,7 @@ export async function filesOfEngine(docker: Docker, tag: string): Promise<Outcom
 }
 
 /** Reads a tar into the form of `Outcome.files`. */
-async function readTar(stream: Readable): Promise<Map<string, string>> {
+async function readTar(stream: Readable, below: ReadonlyMap<string, string> = new Map()): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   const entries = extract();
   stream.pipe(new PassThrough()).pipe(entries);
@@ -138,7 +143,8 @@ async function readTar(stream: Readable): Promise<Map<string, string>> {
     const path = name.replace(/^\.?\//, '').replace(/\/$/, '');
     if (path === '') continue;
     if (type === 'link') {
-      files.set(path, files.get(linkname ?? '') ?? 'a hard link to nothing');
+      const linked = (linkname ?? '').replace(/^\.?\//, '');
+      files.set(path, files.get(linked) ?? below.get(linked) ?? 'a hard link to nothing');
       continue;
     }
     const content = type === 'file' ? digest(Buffer.concat(chunks)) : type === 'symlink' ? (linkname ?? '') : '';

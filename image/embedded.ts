@@ -1,10 +1,18 @@
 import { SlimGoError } from '../errors';
 import type { BuildContext } from './context';
 import { type CopyOwner, copyInto } from './copy';
-import type { DockerfilePlan, MakeDirectoryStep, PlannedStage } from './dockerfile/plan';
+import {
+  type BaseImages,
+  baseKey,
+  type CopyStep,
+  type DockerfilePlan,
+  type MakeDirectoryStep,
+  type PlannedStage,
+} from './dockerfile/plan';
 import type { HistoryEntry, Image, Layer } from './image';
+import { treeOfLayers } from './layer-tree';
 import { findOwner } from './owner';
-import { contextSource, treeSource } from './source';
+import { contextSource, type Source, treeSource } from './source';
 import { FileTree, PathError } from './tree';
 
 interface StageResult {
@@ -18,7 +26,11 @@ interface StageResult {
  * Files of the context are referred to, not read: only the archive's writer reads them.
  * @throws DOCKERFILE_NEEDS_ENGINE (something that it can't do exactly as Docker does), COPY_FAILED
  */
-export async function buildEmbedded(plan: DockerfilePlan, buildContext: BuildContext): Promise<Image> {
+export async function buildEmbedded(
+  plan: DockerfilePlan,
+  buildContext: BuildContext,
+  baseImages: BaseImages = new Map(),
+): Promise<Image> {
   const [problem] = plan.unsupported;
   if (problem) {
     const others = plan.unsupported.length - 1;
@@ -30,9 +42,25 @@ export async function buildEmbedded(plan: DockerfilePlan, buildContext: BuildCon
   }
   const context = contextSource(buildContext);
   const results = new Map<number, StageResult>();
+  const bases = new Map<string, StageResult>();
+  for (const base of plan.bases) {
+    const key = baseKey(base);
+    const { layers, history } = baseImages.get(key)!;
+    bases.set(key, { tree: treeOfLayers(layers), layers, history });
+  }
   for (const stage of plan.stages) {
-    const base = stage.base.kind === 'stage' ? results.get(stage.base.index)! : undefined;
-    results.set(stage.index, await executeStage(stage, base, plan.file, results, context));
+    const { base } = stage;
+    const start =
+      base.kind === 'stage'
+        ? results.get(base.index)!
+        : base.kind === 'image'
+          ? bases.get(baseKey(base.image))!
+          : empty;
+    const sourceOf = ({ from }: CopyStep): Source =>
+      from === undefined
+        ? context
+        : treeSource((typeof from === 'number' ? results.get(from) : bases.get(baseKey(from)))!.tree);
+    results.set(stage.index, await executeStage(stage, start, plan.file, sourceOf));
   }
   const { layers, history } = results.get(plan.stages.at(-1)!.index)!;
   return {
@@ -44,25 +72,22 @@ export async function buildEmbedded(plan: DockerfilePlan, buildContext: BuildCon
   };
 }
 
+const empty: StageResult = { tree: new FileTree(), layers: [], history: [] };
+
 async function executeStage(
   stage: PlannedStage,
-  base: StageResult | undefined,
+  start: StageResult,
   file: string,
-  results: ReadonlyMap<number, StageResult>,
-  context: ReturnType<typeof contextSource>,
+  sourceOf: (step: CopyStep) => Source,
 ): Promise<StageResult> {
-  const tree = base?.tree.clone() ?? new FileTree();
-  const layers: Layer[] = [...(base?.layers ?? [])];
-  const history: HistoryEntry[] = [...(base?.history ?? [])];
+  const tree = start.tree.clone();
+  const layers: Layer[] = [...start.layers];
+  const history: HistoryEntry[] = [...start.history];
   for (const step of stage.steps) {
     const where = `${file}:${step.line}`;
     try {
       if (step.files?.kind === 'makeDirectory') makeDirectory(tree, step.files);
-      else if (step.files) {
-        const { fromStage } = step.files;
-        const source = fromStage === undefined ? context : treeSource(results.get(fromStage)!.tree);
-        await copyInto(tree, step.files, source, where);
-      }
+      else if (step.files) await copyInto(tree, step.files, sourceOf(step.files), where);
     } catch (error) {
       if (!(error instanceof PathError)) throw error;
       throw new SlimGoError('COPY_FAILED', `${where}: ${error.message}.`, { cause: error });

@@ -14,13 +14,19 @@ import {
   type TarMember,
 } from './tar';
 
+interface TarRange {
+  readonly path: string;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
 /**
  * A layer whose tar is known up to its contents: `sizeBytes` is exact before anything is read.
  * https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md
  */
 export type PlannedLayer = { readonly sizeBytes: number } & (
   | { readonly members: readonly TarMember[] }
-  | { readonly tar: { readonly path: string; readonly offsetBytes: number; readonly sizeBytes: number } }
+  | { readonly tar: TarRange }
 );
 
 /**
@@ -33,11 +39,11 @@ export function planLayers(layers: readonly Layer[], mtimeSeconds: number): Plan
   return layers.map((layer, index) => {
     if ('tar' in layer && !layer.tar.rewrite) {
       const isBelowEntries = layers.slice(index + 1).some((later) => 'entries' in later);
-      if (isBelowEntries) trackFolders(folders, readLayer(layer.tar));
+      if (isBelowEntries) trackFolders(folders, layerMembers(layer.tar));
       return { tar: layer.tar, sizeBytes: layer.tar.sizeBytes };
     }
     const members = sortMembers(
-      'tar' in layer ? readLayer(layer.tar) : withParents(layer.entries.map(toMember), folders),
+      'tar' in layer ? layerMembers(layer.tar) : withParents(layer.entries.map(toMember), folders),
     );
     trackFolders(folders, members);
     return { members, sizeBytes: tarBytes(members, mtimeSeconds) };
@@ -130,7 +136,8 @@ function trackFolders(folders: Set<string>, members: readonly TarMember[]): void
   for (const { name, type } of members) if (type === 'directory') folders.add(name.toString('latin1'));
 }
 
-function readLayer(tar: { readonly path: string; readonly offsetBytes: number; readonly sizeBytes: number }) {
+/** What a layer tar on disk holds. @throws ARCHIVE_INVALID, COPY_FAILED when it is damaged or can't be read */
+export function layerMembers(tar: TarRange): TarMember[] {
   let fd: number;
   try {
     fd = openSync(tar.path, 'r');

@@ -1,15 +1,16 @@
 import type { BuildContext } from './context';
 import type { FileContent } from './image';
-import type { FileTree } from './tree';
+import type { FileTree, Metadata } from './tree';
 
 /** Something that can be copied. */
-export type SourceEntry = { readonly mode: number; readonly uid: number; readonly gid: number } & (
-  | { readonly type: 'file'; readonly content: FileContent }
-  | { readonly type: 'directory' }
-  | { readonly type: 'symlink'; readonly target: string }
-  /** A socket, pipe or device: it can be seen but not copied. */
-  | { readonly type: 'other' }
-);
+export type SourceEntry = Metadata &
+  (
+    | { readonly type: 'file'; readonly content: FileContent }
+    | { readonly type: 'directory' }
+    | { readonly type: 'symlink'; readonly target: string }
+    /** A socket, pipe or device: it can be seen but not copied. */
+    | { readonly type: 'other' }
+  );
 
 /** Where COPY and ADD read from: the build context or another stage. Paths as in `FileTree`. */
 export interface Source {

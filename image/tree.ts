@@ -5,13 +5,17 @@ export interface Metadata {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** It has extended attributes, which a copy would lose. */
+  readonly hasAttributes?: true;
 }
 
 /** A node of an image's file system. Immutable but for a directory's children. */
 export type Node =
   | (Metadata & { readonly type: 'directory'; readonly children: Map<string, Node> })
   | (Metadata & { readonly type: 'file'; readonly content: FileContent })
-  | (Metadata & { readonly type: 'symlink'; readonly target: string });
+  | (Metadata & { readonly type: 'symlink'; readonly target: string })
+  /** A socket, pipe or device of a base image: it can be seen but not copied. */
+  | (Metadata & { readonly type: 'other' });
 
 /** A path that can't be used as asked: something on the way is no directory, or links turn in a circle. */
 export class PathError extends Error {}
@@ -77,6 +81,13 @@ export class FileTree {
     return joinPath(base, resolved);
   }
 
+  /** Takes away what is at a path, if anything is: for reading layers, whose own entries say so already. */
+  remove(path: string): void {
+    const slash = path.lastIndexOf('/');
+    const parent = this.get(path.slice(0, Math.max(0, slash)));
+    if (parent?.type === 'directory') parent.children.delete(path.slice(slash + 1));
+  }
+
   /** What changed since the last call, parents first, as a layer's entries. Empty where nothing did. */
   takeLayer(): readonly LayerEntry[] {
     const paths = new Set<string>();
@@ -86,7 +97,7 @@ export class FileTree {
     const entries: LayerEntry[] = [];
     for (const path of [...paths].sort()) {
       const node = this.get(path);
-      if (!node) continue;
+      if (!node || node.type === 'other') continue;
       const { mode, uid, gid } = node;
       if (node.type === 'file') entries.push({ path, mode, uid, gid, type: 'file', content: node.content });
       else if (node.type === 'symlink') entries.push({ path, mode, uid, gid, type: 'symlink', target: node.target });
@@ -122,7 +133,7 @@ export class FileTree {
 
 /** A directory without content. */
 export function emptyDirectory(metadata: Metadata): Node & { type: 'directory' } {
-  return { type: 'directory', mode: metadata.mode, uid: metadata.uid, gid: metadata.gid, children: new Map() };
+  return { ...metadata, type: 'directory', children: new Map() };
 }
 
 function cloneNode(node: Node): Node {

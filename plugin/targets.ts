@@ -4,7 +4,7 @@ import { SlimGoError } from '../errors';
 import { closureOf } from '../go/closure';
 import { depsPath, moduleState, packageKey, parseDeps } from '../go/deps';
 import { type GoTree, inFolder, isWithin, type Module, type ModuleContext, versionFiles } from '../go/packages';
-import { describeDockerfile } from '../image/dockerfile/describe';
+import { type DockerfileDescription, describeDockerfile } from '../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
 import { contextInputs, readsFolder } from './image-inputs';
 import { compileInputs, globLiteral, type Input, moduleInputs, testFileInputs } from './inputs';
@@ -21,6 +21,7 @@ export interface PluginOptions {
   readonly dockerBuildTargetName?: string;
   readonly dockerRunTargetName?: string;
   readonly dockerPushTargetName?: string;
+  readonly updateBaseTargetName?: string;
 }
 
 /** What targets are made from, beside the project itself. */
@@ -114,6 +115,7 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
   const dockerBuildName = sources.options.dockerBuildTargetName ?? 'docker-build';
   const dockerRunName = sources.options.dockerRunTargetName ?? 'docker-run';
   const dockerPushName = sources.options.dockerPushTargetName ?? 'docker-push';
+  const updateBaseName = sources.options.updateBaseTargetName ?? 'update-base';
   const context = workspacePath(project, imageOptions.context) ?? project.root;
   const read = readDockerfile(text, dockerfile, imageOptions, sources);
   const output = posix.relative(context, build.outputDir);
@@ -138,6 +140,7 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
       ignore,
       recipe.map((file) => posix.relative(context, file)),
     ),
+    ...baseInputs(project, read.images, imageOptions),
     // What a target writes is never a source.
     ...(copied.some((source) => readsFolder(source, output) === 'covered')
       ? [`!{workspaceRoot}/${globLiteral(build.outputDir)}/**/*`]
@@ -219,7 +222,31 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
         help: help(dockerPushName, { repository: `ghcr.io/acme/${project.name}` }),
       },
     },
+    ...(read.images.length > 0 && !read.needsEngine
+      ? {
+          [updateBaseName]: {
+            executor: 'slim-go:update-base',
+            cache: false,
+            options: imageName === 'image' ? {} : { imageTarget: imageName },
+            metadata: {
+              technologies,
+              description: 'Pins the base images to what their tags stand for now, in image.lock.json',
+              help: help(updateBaseName, {}),
+            },
+          },
+        }
+      : {}),
   };
+}
+
+/** What decides which base images are meant: the pins, and folders in OCI layout. */
+function baseInputs(project: GoProject, images: readonly string[], { buildContexts }: Options): Input[] {
+  if (images.length === 0) return [];
+  const layouts = Object.values(isStringRecord(buildContexts) ? buildContexts : {}).flatMap((context) => {
+    const [, path] = /^oci-layout:\/\/(.*?)(?::[\w.-]+)?$/.exec(context) ?? [];
+    return path === undefined ? [] : [`{workspaceRoot}/${globLiteral(posix.normalize(path))}/**/*`];
+  });
+  return [`{workspaceRoot}/${globLiteral(inFolder(project.root, 'image.lock.json'))}`, ...layouts];
 }
 
 /** A Dockerfile that can't be read still has its targets: the executor says what is wrong. It then depends on all. */
@@ -228,7 +255,7 @@ function readDockerfile(
   file: string,
   options: Options,
   { warn }: TargetSources,
-): { exposes: readonly string[]; needsEngine: boolean; contextSources: readonly string[] } {
+): Pick<DockerfileDescription, 'exposes' | 'needsEngine' | 'contextSources' | 'images'> {
   try {
     const read = describeDockerfile(text, file, {
       ...(typeof options.target === 'string' ? { target: options.target } : {}),
@@ -240,7 +267,7 @@ function readDockerfile(
   } catch (error) {
     if (!(error instanceof SlimGoError)) throw error;
     warn(error.message);
-    return { exposes: [], needsEngine: false, contextSources: ['.'] };
+    return { exposes: [], needsEngine: false, contextSources: ['.'], images: [] };
   }
 }
 

@@ -9,6 +9,8 @@ export interface RegistryOptions {
   readonly credentials: () => Promise<Credentials | undefined>;
   /** Plain HTTP, without asking for TLS. */
   readonly plainHttp: boolean;
+  /** What advice is about. */
+  readonly purpose: 'push' | 'pull';
   readonly signal: AbortSignal;
 }
 
@@ -18,6 +20,8 @@ export interface RegistryRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Body;
+  /** A file for the body of the answer, see `HttpRequest`. */
+  readonly into?: string;
   /** What it is for, in messages: `ghcr.io/acme/hello: blob sha256:...`. */
   readonly what: string;
   /** The repositories that it reads or writes: `repository:acme/hello:pull,push`. */
@@ -31,6 +35,17 @@ export interface RegistryRequest {
 export function isLocal(domain: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(domain);
 }
+
+/** `Accept` of whoever asks for a manifest. */
+export const manifestTypes = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+].join(', ');
+
+/** Blobs often lie in another place, and registries move. */
+const maxRedirects = 5;
 
 /** One registry, and who asks it. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
 export class RegistryClient {
@@ -62,7 +77,7 @@ export class RegistryClient {
     }
     if (expected.includes(response.status)) return response;
     throw new SlimGoError('REGISTRY_FAILED', `${what}: ${this.domain} answered ${answerOf(response)}.`, {
-      hint: hintFor(response, this.domain),
+      hint: hintFor(response, this.options),
     });
   }
 
@@ -88,9 +103,9 @@ export class RegistryClient {
     }
   }
 
-  private ask({ method, path, headers, body, scopes, isRetried }: RegistryRequest): Promise<HttpResponse> {
+  private async ask({ method, path, headers, body, into, scopes, isRetried }: RegistryRequest): Promise<HttpResponse> {
+    let url = this.resolve(path);
     const make = async (): Promise<HttpRequest> => {
-      const url = this.resolve(path);
       // Uploads may go to another host, which must not learn the token.
       const authorization = url.origin === this.base?.origin ? this.authorizationFor(scopes) : undefined;
       return {
@@ -98,10 +113,17 @@ export class RegistryClient {
         url,
         headers: { ...headers, ...(authorization && { authorization }) },
         body,
+        into,
         signal: this.options.signal,
       };
     };
-    return sendPatiently(make, isRetried);
+    for (let hop = 0; ; hop++) {
+      const response = await sendPatiently(make, isRetried);
+      const { location } = response.headers;
+      const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
+      if (!isRedirect || hop === maxRedirects || (method !== 'GET' && method !== 'HEAD')) return response;
+      url = new URL(location, url);
+    }
   }
 
   private authorizationFor(scopes: readonly string[]): string | undefined {
@@ -177,7 +199,7 @@ export class RegistryClient {
       if (token ?? access) return (token ?? access)!;
     }
     throw new SlimGoError('REGISTRY_FAILED', `${what}: ${url.origin} gives no token: ${answerOf(response)}.`, {
-      hint: hintFor(response, this.domain),
+      hint: hintFor(response, this.options),
     });
   }
 
@@ -241,10 +263,15 @@ function answerOf({ status, body }: HttpResponse): string {
   return said.length === 0 ? String(status) : `${status} (${said.join('; ').slice(0, 500)})`;
 }
 
-function hintFor({ status }: HttpResponse, domain: string): string {
+function hintFor({ status }: HttpResponse, { domain, purpose }: RegistryOptions): string {
+  const isPush = purpose === 'push';
   if (status === 401 || status === 403) {
-    return `Log in with \`docker login ${domain}\`, or give DOCKER_AUTH_CONFIG; the account must be allowed to write there.`;
+    const allowed = isPush
+      ? 'the account must be allowed to write there'
+      : 'some registries say so of a wrong name too';
+    return `Log in with \`docker login ${domain}\`, or give DOCKER_AUTH_CONFIG; ${allowed}.`;
   }
+  if (!isPush) return status === 404 ? 'Check its name and tag.' : 'Run this again later, or look at the registry.';
   if (status === 404) return 'Some registries want a repository to be made before the first push.';
   if (status === 413) return 'The registry, or a proxy in front of it, takes no blob of this size.';
   return 'Nothing was tagged. Push again: what is there already is not sent twice.';

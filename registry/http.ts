@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream, statSync } from 'node:fs';
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,13 +11,15 @@ export interface HttpRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Body | undefined;
+  /** A file that gets the body of a 200 or 206; what a broken connection left in it is asked for no more. */
+  readonly into?: string | undefined;
   readonly signal: AbortSignal;
 }
 
 export interface HttpResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** At most `maxBodyBytes`; a registry's answers are documents. */
+  /** At most `maxBodyBytes`; empty where it went into a file. */
   readonly body: Buffer;
 }
 
@@ -35,14 +37,20 @@ const proxied = { ...options, proxyEnv: process.env };
 const agents = { 'http:': new HttpAgent(proxied), 'https:': new HttpsAgent(proxied) };
 
 /** One attempt. Rejects where no whole answer came. */
-export function send({ method, url, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+export function send({ method, url, headers, body, into, signal }: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const isSecure = url.protocol === 'https:';
     const sizeBytes = body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.sizeBytes;
+    const presentBytes = (into === undefined ? undefined : statSync(into, { throwIfNoEntry: false })?.size) ?? 0;
     const hasBody = body !== undefined || method === 'POST' || method === 'PUT';
     const request = (isSecure ? httpsRequest : httpRequest)(url, {
       method,
-      headers: { ...headers, ...(hasBody ? { 'content-length': sizeBytes } : {}), 'user-agent': 'slim-go' },
+      headers: {
+        ...headers,
+        ...(hasBody ? { 'content-length': sizeBytes } : {}),
+        ...(presentBytes > 0 ? { range: `bytes=${presentBytes}-` } : {}),
+        'user-agent': 'slim-go',
+      },
       agent: agents[isSecure ? 'https:' : 'http:'],
       timeout: idleMs,
       signal,
@@ -50,6 +58,26 @@ export function send({ method, url, headers, body, signal }: HttpRequest): Promi
     request.on('timeout', () => request.destroy(new Error(`no answer for ${idleMs / 1000} s`)));
     request.on('error', reject);
     request.on('response', (response) => {
+      const { statusCode: status = 0, headers } = response;
+      if (into !== undefined && (status === 200 || status === 206)) {
+        const file = createWriteStream(into, status === 206 ? { flags: 'a' } : {});
+        let broken: Error | undefined;
+        response.on('error', (error) => {
+          broken = error;
+        });
+        // Not `pipeline`: what came before a connection broke is kept.
+        response.on('close', () => file.end());
+        response.pipe(file, { end: false });
+        file.on('error', (error) => {
+          response.destroy();
+          reject(error);
+        });
+        file.on('close', () => {
+          if (response.complete) resolve({ status, headers, body: Buffer.alloc(0) });
+          else reject(broken ?? new Error('the answer was cut off'));
+        });
+        return;
+      }
       const chunks: Buffer[] = [];
       let size = 0;
       response.on('data', (chunk: Buffer) => {
@@ -60,7 +88,7 @@ export function send({ method, url, headers, body, signal }: HttpRequest): Promi
       response.on('error', reject);
       response.on('close', () => {
         if (!response.complete) return reject(new Error('the answer was cut off'));
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) });
+        resolve({ status, headers, body: Buffer.concat(chunks) });
         // A registry may refuse before it has read the whole body.
         if (!request.writableFinished) request.destroy();
       });

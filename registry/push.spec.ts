@@ -70,7 +70,13 @@ async function make(name: string, platforms: Image['platform'][], content: Buffe
 }
 
 function clientOf(domain: string, credentials?: Credentials): RegistryClient {
-  return new RegistryClient({ domain, credentials: async () => credentials, plainHttp: false, signal });
+  return new RegistryClient({
+    domain,
+    credentials: async () => credentials,
+    plainHttp: false,
+    purpose: 'push',
+    signal,
+  });
 }
 
 async function push(

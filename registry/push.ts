@@ -1,8 +1,9 @@
 import { SlimGoError } from '../errors';
 import type { PushableBlob, PushableImage } from '../image/pushable';
 import type { Reference } from '../image/reference';
-import type { RegistryClient } from './client';
+import { manifestTypes, type RegistryClient } from './client';
 import { pause } from './http';
+import { inParallel } from './parallel';
 
 export interface PushOptions {
   readonly client: RegistryClient;
@@ -16,8 +17,6 @@ export interface PushOptions {
   readonly signal: AbortSignal;
 }
 
-/** So many blobs travel at once. */
-const parallel = 4;
 /** A larger blob goes in pieces, so that a broken connection costs one piece. */
 const pieceBytes = 16 * 1024 * 1024;
 const attempts = 5;
@@ -60,13 +59,6 @@ export async function tagImage(
   return missing.length;
 }
 
-const manifestTypes = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
-].join(', ');
-
 /**
  * Sends what the registry lacks, and sets the tags when all of it is there: no tag ever names half an image. A blob that
  * one of the repositories has is mounted in the others.
@@ -86,23 +78,6 @@ export async function pushImage(options: PushOptions): Promise<void> {
     );
   }
   await inParallel(references, ({ path, tag }) => putManifest(client, path, image.root, tag!));
-}
-
-async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const workers = Array.from({ length: Math.min(parallel, items.length) }, async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
-      try {
-        await work(item);
-      } catch (error) {
-        // The others end what they are at, and begin nothing more.
-        queue.length = 0;
-        throw error;
-      }
-    }
-  });
-  const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
 }
 
 async function pushBlob(

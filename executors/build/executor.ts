@@ -133,7 +133,7 @@ function isMainFile(file: string): boolean {
 /** Whether the image starts from nothing. A Dockerfile that can't be read is left to the image target, which says why. */
 function endsFromScratch(dockerfile: string): boolean {
   try {
-    return describeDockerfile(readFileSync(dockerfile, 'utf8'), dockerfile).baseImage === undefined;
+    return describeDockerfile(readFileSync(dockerfile, 'utf8'), dockerfile).fromScratch;
   } catch {
     return false;
   }

@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
@@ -7,11 +7,11 @@ import { type CompressedLayers, describePushable, makePushable } from '../../ima
 import { readRecord } from '../../image/record-file';
 import { formatReference, parseReference, type Reference } from '../../image/reference';
 import { replaceFile, writeAt } from '../../image/replace-file';
-import { RegistryClient } from '../../registry/client';
-import { findCredentials } from '../../registry/credentials';
+import type { RegistryClient } from '../../registry/client';
 import { pushImage, tagImage } from '../../registry/push';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
+import { registryClient } from '../registry-client';
 import { formatDuration, formatSize, runExecutor } from '../report';
 import { BlobHolders } from './holders';
 import type { DockerPushOptions } from './schema';
@@ -47,8 +47,7 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
     }
     const clients = new Map<string, RegistryClient>();
     for (const { domain } of references) {
-      const credentials = () => findCredentials(domain, { env: process.env, home: homedir() });
-      clients.set(domain, new RegistryClient({ domain, credentials, plainHttp: options.plainHttp, signal }));
+      clients.set(domain, registryClient(domain, 'push', options.plainHttp, signal));
     }
 
     const { archive } = files;

@@ -4,7 +4,7 @@ import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { writeArchive } from '../../image/archive';
 import { type BuildContext, openContext } from '../../image/context';
-import { type DockerfilePlan, planDockerfile } from '../../image/dockerfile/plan';
+import { type BaseImages, type DockerfilePlan, planDockerfile } from '../../image/dockerfile/plan';
 import { buildEmbedded } from '../../image/embedded';
 import type { Image } from '../../image/image';
 import type { ImageRecord } from '../../image/record';
@@ -14,12 +14,17 @@ import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } f
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { formatDuration, formatSize, runExecutor } from '../report';
+import type * as BasesModule from './bases';
 import type * as Docker from './docker';
 import { entrypointBytes } from './entrypoint';
 import { imageLabels } from './labels';
 import type { ImageOptions } from './schema';
 
-type Options = ImageOptions & Required<Pick<ImageOptions, 'engine' | 'buildArgs' | 'labels' | 'revision' | 'progress'>>;
+/** With the schema's defaults. */
+export type ImageTargetOptions = ImageOptions &
+  Required<
+    Pick<ImageOptions, 'engine' | 'buildArgs' | 'buildContexts' | 'plainHttp' | 'labels' | 'revision' | 'progress'>
+  >;
 
 /** What the image is made of, with every path absolute. */
 export interface ResolvedImage {
@@ -38,10 +43,15 @@ export interface ResolvedImage {
   readonly createdSeconds: number;
   readonly archive: string;
   readonly record: string;
+  /** image.lock.json. */
+  readonly lock: string;
+  readonly workspace: string;
+  readonly buildContexts: Readonly<Record<string, string>>;
+  readonly plainHttp: boolean;
 }
 
 /** Builds the image that the Dockerfile describes into image.tar and image.json. */
-export default function image(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
+export default function image(options: ImageTargetOptions, context: ExecutorContext): Promise<{ success: boolean }> {
   return runExecutor(async (signal) => {
     const clock = new Clock();
     const resolved = resolveImage(options, context);
@@ -51,12 +61,15 @@ export default function image(options: Options, context: ExecutorContext): Promi
     // Beside the outputs, so that what an engine built is on the disk where it is going to be; never left there.
     const scratch = mkdtempSync(join(resolved.archive, '..', '.build-'));
     try {
-      const needsEngine = resolved.engine === 'auto' && plans.some(({ unsupported }) => unsupported.length > 0);
+      const baseImages = await loadBases(resolved, plans, scratch, signal);
+      // What an instruction means depends on the base's configuration.
+      const whole = baseImages ? planPlatforms(resolved, baseImages) : plans;
+      const needsEngine = resolved.engine === 'auto' && whole.some(({ unsupported }) => unsupported.length > 0);
       const engine = needsEngine ? 'docker' : resolved.engine;
       const images =
         engine === 'docker'
-          ? await buildWithEngine(resolved, plans, scratch, signal)
-          : await Promise.all(plans.map((plan) => buildEmbedded(plan, resolved.context)));
+          ? await buildWithEngine(resolved, whole, scratch, signal)
+          : await Promise.all(whole.map((plan) => buildEmbedded(plan, resolved.context, baseImages)));
       clock.lap(engine === 'docker' ? 'docker build' : 'assemble');
       const record = await writeArchive({
         images,
@@ -77,7 +90,7 @@ export default function image(options: Options, context: ExecutorContext): Promi
 }
 
 /** @throws DOCKERFILE_MISSING, CONTEXT_INVALID, PLATFORM_INVALID, REFERENCE_INVALID, OPTION_INVALID */
-export function resolveImage(options: Options, context: ExecutorContext): ResolvedImage {
+export function resolveImage(options: ImageTargetOptions, context: ExecutorContext): ResolvedImage {
   const project = currentProject(context);
   const dockerfile = resolve(context.root, options.dockerfile ?? join(project.root, 'Dockerfile'));
   const dockerfileName = relative(context.root, dockerfile);
@@ -110,6 +123,9 @@ export function resolveImage(options: Options, context: ExecutorContext): Resolv
     quiet: options.progress === 'quiet',
     createdSeconds: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
     ...imageFiles(project),
+    workspace: context.root,
+    buildContexts: options.buildContexts,
+    plainHttp: options.plainHttp,
   };
 }
 
@@ -153,12 +169,36 @@ function sourceDateEpoch(text: string | undefined): number {
  * What each platform's image takes.
  * @throws DOCKERFILE_INVALID
  */
-function planPlatforms(resolved: ResolvedImage): readonly DockerfilePlan[] {
+export function planPlatforms(
+  resolved: Pick<ResolvedImage, 'text' | 'dockerfileName' | 'buildArgs' | 'labels' | 'target' | 'platforms'>,
+  baseImages?: BaseImages,
+): readonly DockerfilePlan[] {
   const { text, dockerfileName: file, buildArgs, labels, target } = resolved;
-  const plans = resolved.platforms.map((platform) =>
-    planDockerfile({ text, file, platform, buildArgs, labels, ...(target === undefined ? {} : { target }) }),
+  return resolved.platforms.map((platform) =>
+    planDockerfile({
+      text,
+      file,
+      platform,
+      buildArgs,
+      labels,
+      ...(target === undefined ? {} : { target }),
+      ...(baseImages === undefined ? {} : { baseImages }),
+    }),
   );
-  return plans;
+}
+
+/** Undefined where there are none, or where a container engine will do all of it. */
+async function loadBases(
+  resolved: ResolvedImage,
+  plans: readonly DockerfilePlan[],
+  scratch: string,
+  signal: AbortSignal,
+): Promise<BaseImages | undefined> {
+  const isEngines = resolved.engine === 'docker' || plans.some(({ unsupported }) => unsupported.length > 0);
+  if (isEngines || plans.every(({ bases }) => bases.length === 0)) return undefined;
+  // Loaded here: an image from scratch needs no registry.
+  const { Bases } = require('./bases') as typeof BasesModule;
+  return new Bases({ ...resolved, signal }).load(plans, scratch);
 }
 
 async function buildWithEngine(
@@ -169,6 +209,12 @@ async function buildWithEngine(
 ): Promise<readonly Image[]> {
   // Loaded here: without an engine, what talks to one would be half of what has to be read before the first file is packed.
   const { buildInDocker } = require('./docker') as typeof Docker;
+  const [context] = Object.keys(resolved.buildContexts);
+  if (context !== undefined) {
+    throw new SlimGoError('OPTION_INVALID', `The build context "${context}" is for the embedded engine only.`, {
+      hint: 'Take it out of "buildContexts", and give the container engine an image of that name.',
+    });
+  }
   const images: Image[] = [];
   for (const plan of plans) {
     const folder = join(scratch, String(images.length));

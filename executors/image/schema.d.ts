@@ -35,6 +35,12 @@ export interface ImageOptions {
     [k: string]: string;
   };
   /**
+   * What names of base images stand for, as `docker build --build-context`: `docker-image://<reference>`, or `oci-layout://<folder>[:<tag>]` with a folder of the workspace. For the embedded engine.
+   */
+  buildContexts?: {
+    [k: string]: string;
+  };
+  /**
    * Labels to add. `org.opencontainers.image.title` and, from the git remote, `source` are set unless named here or in the Dockerfile.
    */
   labels?: {
@@ -52,4 +58,8 @@ export interface ImageOptions {
    * How much a container engine's build shows: `plain` and `auto` every step and its output, `quiet` only a failing one's.
    */
   progress?: 'auto' | 'plain' | 'quiet';
+  /**
+   * Asks the registries of base images by plain HTTP. On this machine (`localhost`) that is done anyway where nobody answers with TLS.
+   */
+  plainHttp?: boolean;
 }

@@ -15,6 +15,8 @@ describe('describeDockerfile', () => {
     ].join('\n');
     expect(describeText(text)).toEqual({
       exposes: ['8080/tcp'],
+      fromScratch: true,
+      images: [],
       needsEngine: false,
       reason: undefined,
       contextSources: ['dist/**/hello'],
@@ -37,7 +39,9 @@ COPY . /src`;
       contextSources: ['.', 'bin/*-*/*', 'etc', 'x', 'z'],
     });
     expect(describeText(text, { target: 'unused' })).toMatchObject({
-      needsEngine: true,
+      needsEngine: false,
+      fromScratch: false,
+      images: ['golang:1'],
       contextSources: ['unused.go'],
     });
   });
@@ -48,12 +52,19 @@ COPY . /src`;
     expect(describeText(text, { buildArgs: { DIR: 'b' } }).contextSources).toEqual(['b/x']);
   });
 
+  it('names the images that are needed, once, with wildcards for the platform', () => {
+    const text =
+      'ARG TAG=3\nFROM unused AS a\nFROM alpine:${TAG} AS b\nFROM --platform=$BUILDPLATFORM tools-$TARGETARCH AS c\nFROM b\nCOPY --from=alpine:3 /a /\nCOPY --from=c /b /\nCOPY --from=certs:1 /c /\n';
+    expect(describeText(text)).toMatchObject({ fromScratch: false, needsEngine: false });
+    expect(describeText(text).images).toEqual(['alpine:3', 'tools-*', 'certs:1']);
+  });
+
   it('says why an engine is needed, by the first line', () => {
     const text =
       'FROM golang:1.26-alpine AS build\nCOPY go.mod .\nRUN go build\nFROM scratch\nCOPY --from=build /x /x\n';
     const description = describeText(text);
     expect(description.needsEngine).toBe(true);
-    expect(description.reason).toMatchObject({ line: 1, instruction: 'FROM' });
+    expect(description.reason).toMatchObject({ line: 3, instruction: 'RUN' });
     expect(description.contextSources).toEqual(['go.mod']);
   });
 

@@ -5,8 +5,10 @@ import { type PlannedStage, planDockerfile, type Unsupported } from './plan';
 export interface DockerfileDescription {
   /** `8080/tcp`, of the final stage. */
   readonly exposes: readonly string[];
-  /** The image that the final stage starts from, directly or through other stages; undefined is scratch. */
-  readonly baseImage: string | undefined;
+  /** Whether the final stage starts, directly or through other stages, from nothing. */
+  readonly fromScratch: boolean;
+  /** References of the images that are started from or copied from. TARGETARCH and the like are `*`. */
+  readonly images: readonly string[];
   /** True where the embedded engine can't build it. */
   readonly needsEngine: boolean;
   /** The first thing that needs a container engine. */
@@ -38,12 +40,13 @@ export function describeDockerfile(
   const sources = new Set<string>();
   for (const stage of plan.stages) {
     for (const { files } of stage.steps) {
-      if (files?.kind !== 'copy' || files.fromStage !== undefined) continue;
+      if (files?.kind !== 'copy' || files.from !== undefined) continue;
       for (const source of files.sources) sources.add(contextPath(source));
     }
   }
   return {
-    baseImage: baseImage(plan.stages),
+    fromScratch: isFromScratch(plan.stages),
+    images: [...new Set(plan.bases.map(({ reference }) => reference))],
     exposes: Object.keys(plan.config.ExposedPorts ?? {}),
     needsEngine: plan.unsupported.length > 0,
     reason: plan.unsupported[0],
@@ -51,13 +54,13 @@ export function describeDockerfile(
   };
 }
 
-function baseImage(stages: readonly PlannedStage[]): string | undefined {
-  let stage = stages.at(-1);
-  for (;;) {
-    const base = stage?.base;
-    if (base?.kind !== 'stage') return base?.kind === 'image' ? base.reference : undefined;
-    stage = stages.find(({ index }) => index === base.index);
+function isFromScratch(stages: readonly PlannedStage[]): boolean {
+  let base = stages.at(-1)?.base;
+  while (base?.kind === 'stage') {
+    const { index } = base;
+    base = stages.find((stage) => stage.index === index)?.base;
   }
+  return base?.kind === 'scratch';
 }
 
 function contextPath(source: string): string {

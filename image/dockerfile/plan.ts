@@ -1,18 +1,33 @@
 import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } from '../../platform';
-import type { ContainerConfig } from '../image';
+import type { ContainerConfig, Image } from '../image';
 import { type CopyInstruction, type Instruction, readInstruction } from './instruction';
 import { nearNames } from './near';
 import { dockerfileError, type ParsedDockerfile, parseDockerfile } from './parser';
-import { inDockerfile, lookupIn, StagePlanner, type StageState, startState } from './stage-planner';
+import { inDockerfile, lookupIn, StagePlanner, type StageState, startState, stateOfImage } from './stage-planner';
 import { expandWord, type Lookup } from './words';
+
+/** An image that a stage starts from or copies from. */
+export interface BaseReference {
+  /** As in the Dockerfile, expanded. */
+  readonly reference: string;
+  readonly platform: Platform;
+  readonly line: number;
+}
+
+/** Base images by `baseKey`. */
+export type BaseImages = ReadonlyMap<string, Image>;
+
+export function baseKey({ reference, platform }: BaseReference): string {
+  return `${reference} ${formatPlatform(platform)}`;
+}
 
 /** What a file operation works on: variables are expanded, paths are the image's. */
 export interface CopyStep {
   readonly kind: 'copy';
   /** COPY or ADD: for messages. */
   readonly instruction: 'COPY' | 'ADD';
-  /** Index of the stage to copy from; undefined is the build context. */
-  readonly fromStage: number | undefined;
+  /** Index of the stage, or the image, to copy from; undefined is the build context. */
+  readonly from: number | BaseReference | undefined;
   /** As in the Dockerfile, expanded; relative to the root of the context or stage. May hold wildcards. */
   readonly sources: readonly string[];
   readonly inlineFiles: readonly { readonly name: string; readonly content: string }[];
@@ -42,11 +57,11 @@ export interface PlannedStep {
   readonly files?: CopyStep | MakeDirectoryStep;
 }
 
-/** What a stage starts from: nothing, an earlier stage, or an image, which is `unsupported` as well. */
+/** What a stage starts from: nothing, an earlier stage, or an image. */
 type StageBase =
   | { readonly kind: 'scratch' }
   | { readonly kind: 'stage'; readonly index: number }
-  | { readonly kind: 'image'; readonly reference: string };
+  | { readonly kind: 'image'; readonly image: BaseReference };
 
 /** A stage that the target needs, in the order of the Dockerfile. */
 export interface PlannedStage {
@@ -74,6 +89,8 @@ export interface DockerfilePlan {
   readonly unsupported: readonly Unsupported[];
   /** Only those that the target needs; the target is the last. */
   readonly stages: readonly PlannedStage[];
+  /** What the stages start from and copy from, each once. */
+  readonly bases: readonly BaseReference[];
   readonly config: ContainerConfig;
   readonly author: string | undefined;
 }
@@ -90,6 +107,8 @@ export interface PlanOptions {
   readonly target?: string;
   /** Added to the target's config, as `docker build --label`. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** What `bases` names. Those that are missing count as empty: then `config` is not the whole truth. */
+  readonly baseImages?: BaseImages;
   /** Replaces the values of the predefined platform arguments: `describeDockerfile` puts wildcards there. */
   readonly platformArgs?: Readonly<Record<string, string>>;
 }
@@ -123,10 +142,10 @@ export function planDockerfile(options: PlanOptions): DockerfilePlan {
   }
 
   const unsupported: Unsupported[] = directiveProblems(parsed);
-  const bases = stages.map((stage) => resolveBase(stage, stages, globalVariables, expand, file));
+  const bases = stages.map((stage) => resolveBase(stage, stages, globalVariables, expand, file, platform));
   const sourceStages = stages.map((stage) =>
     stage.instructions.map((instruction) =>
-      instruction.kind === 'COPY' ? resolveFrom(instruction, instruction.line, stage, stages, parsed) : undefined,
+      instruction.kind === 'COPY' ? resolveFrom(instruction, stage, stages, parsed, platform) : undefined,
     ),
   );
   const needed = new Set<number>();
@@ -139,24 +158,23 @@ export function planDockerfile(options: PlanOptions): DockerfilePlan {
   };
   visit(target.index);
 
+  const images = new Map<string, BaseReference>();
   const states = new Map<number, StageState>();
   const planned: PlannedStage[] = [];
   for (const stage of stages) {
     if (!needed.has(stage.index)) continue;
     const base = bases[stage.index]!;
-    if (base.kind === 'image') {
-      unsupported.push({
-        line: stage.from.line,
-        instruction: 'FROM',
-        reason: `FROM ${base.reference} needs a container engine: the embedded engine starts from scratch only.`,
-      });
+    if (base.kind === 'image') images.set(baseKey(base.image), base.image);
+    for (const source of sourceStages[stage.index]!) {
+      if (typeof source === 'object') images.set(baseKey(source), source);
     }
-    const baseState = base.kind === 'stage' ? states.get(base.index) : undefined;
+    const image = base.kind === 'image' ? options.baseImages?.get(baseKey(base.image)) : undefined;
+    const baseState = image ? stateOfImage(image) : base.kind === 'stage' ? states.get(base.index) : undefined;
     if (baseState?.config.OnBuild) {
       unsupported.push({
         line: stage.from.line,
         instruction: 'FROM',
-        reason: `FROM ${stage.from.base} triggers that stage's ONBUILD instructions, which needs a container engine.`,
+        reason: `FROM ${stage.from.base} triggers its ONBUILD instructions, which needs a container engine.`,
       });
     }
     const state = startState(baseState);
@@ -174,12 +192,27 @@ export function planDockerfile(options: PlanOptions): DockerfilePlan {
       steps,
     });
   }
-  const { config, author } = states.get(target.index)!;
+  const { config, author, platform: made } = states.get(target.index)!;
+  if (made && formatPlatform(made) !== formatPlatform(platform)) {
+    unsupported.push({
+      line: target.from.line,
+      instruction: 'FROM',
+      reason: `the image is asked for ${formatPlatform(platform)} and starts from one for ${formatPlatform(made)} (FROM --platform).`,
+    });
+  }
   if (options.labels && Object.keys(options.labels).length > 0) config.Labels = { ...config.Labels, ...options.labels };
   unsupported.sort((a, b) => a.line - b.line);
   const last = planned.findIndex((stage) => stage.index === target.index);
   // A needed stage always stands before the stage that needs it, so the target is the last one.
-  return { file, platform, unsupported, stages: planned.slice(0, last + 1), config, author };
+  return {
+    file,
+    platform,
+    unsupported,
+    stages: planned.slice(0, last + 1),
+    bases: [...images.values()],
+    config,
+    author,
+  };
 }
 
 function splitStages(parsed: ParsedDockerfile): {
@@ -282,8 +315,10 @@ function resolveBase(
   globals: ReadonlyMap<string, string>,
   expand: (word: string, lookup: Lookup, line: number) => string,
   file: string,
+  target: Platform,
 ): StageBase {
   const { from } = stage;
+  let wanted = target;
   const reference = expand(from.base, lookupIn(globals), from.line);
   if (reference === '') {
     throw dockerfileError(
@@ -298,23 +333,24 @@ function resolveBase(
     // Wildcards stand for a platform that is not known yet (describeDockerfile).
     if (!platform.includes('*')) {
       if (platform === '') throw dockerfileError(file, from.line, `--platform=${from.platform} is blank.`);
-      parsePlatform(platform.includes('/') ? platform : `linux/${platform}`);
+      wanted = parsePlatform(platform.includes('/') ? platform : `linux/${platform}`);
     }
   }
   const earlier = stages.slice(0, stage.index).findLast((candidate) => candidate.from.name === reference);
   if (earlier) return { kind: 'stage', index: earlier.index };
-  return reference === 'scratch' ? { kind: 'scratch' } : { kind: 'image', reference };
+  if (reference === 'scratch') return { kind: 'scratch' };
+  return { kind: 'image', image: { reference, platform: wanted, line: from.line } };
 }
 
-/** Index of the stage that `COPY --from` names, the reference of an image, or undefined for the build context. */
+/** What `COPY --from` names. An image is the target's, whatever its own stage is made for. */
 function resolveFrom(
-  copy: CopyInstruction,
-  line: number,
+  copy: CopyInstruction & { readonly line: number },
   stage: Stage,
   stages: readonly Stage[],
   parsed: ParsedDockerfile,
-): number | string | undefined {
-  const { from } = copy;
+  platform: Platform,
+): CopyStep['from'] {
+  const { from, line } = copy;
   if (from === undefined) return undefined;
   const expanded = inDockerfile(parsed.file, line, () => expandWord(from, () => undefined, { escape: parsed.escape }));
   if (expanded !== from) {
@@ -328,7 +364,7 @@ function resolveFrom(
   const source = findStage(stages, from);
   if (!source) {
     if (/^[+-]?\d+$/.test(from)) throw dockerfileError(parsed.file, line, `there is no stage ${from}.`);
-    return from;
+    return { reference: from, platform, line };
   }
   if (source.index >= stage.index) {
     throw dockerfileError(

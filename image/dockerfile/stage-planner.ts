@@ -1,8 +1,9 @@
 import { posix } from 'node:path';
-import type { ContainerConfig } from '../image';
+import type { Platform } from '../../platform';
+import type { ContainerConfig, Image } from '../image';
 import type { CopyInstruction, Instruction } from './instruction';
 import { dockerfileError, type ParsedDockerfile } from './parser';
-import type { PlannedStep, Unsupported } from './plan';
+import type { CopyStep, PlannedStep, Unsupported } from './plan';
 import { parsePorts } from './ports';
 import { isStopSignal } from './signals';
 import { expandWord, expandWords, type Lookup, WordError } from './words';
@@ -14,6 +15,8 @@ export interface StageState {
   readonly variables: Map<string, string>;
   readonly config: Mutable<ContainerConfig>;
   author: string | undefined;
+  /** Of the base image; undefined where there is none. */
+  readonly platform: Platform | undefined;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -37,13 +40,25 @@ export function inDockerfile<T>(file: string, line: number, work: () => T): T {
 export function startState(base: StageState | undefined): StageState {
   if (base) {
     const { OnBuild: _, ...config } = structuredClone(base.config);
-    return { variables: new Map(base.variables), config, author: base.author };
+    return { variables: new Map(base.variables), config, author: base.author, platform: base.platform };
   }
   return {
     variables: new Map([['PATH', defaultPath]]),
     config: { Env: [`PATH=${defaultPath}`], WorkingDir: '/' },
     author: undefined,
+    platform: undefined,
   };
+}
+
+/** What a base image hands on. */
+export function stateOfImage({ config, author, platform }: Image): StageState {
+  const env = config.Env ?? [];
+  const Env = env.some((entry) => entry.startsWith('PATH=')) ? env : [...env, `PATH=${defaultPath}`];
+  const variables = Env.map((entry) => {
+    const equals = entry.indexOf('=');
+    return equals < 0 ? ([entry, ''] as const) : ([entry.slice(0, equals), entry.slice(equals + 1)] as const);
+  });
+  return { variables: new Map(variables), config: { ...config, Env }, author, platform };
 }
 
 /** Runs the instructions of one stage over its variables and config, and notes the steps. */
@@ -59,7 +74,7 @@ export class StagePlanner {
     private readonly steps: PlannedStep[],
   ) {}
 
-  run(instruction: Exclude<Instruction, { kind: 'FROM' }>, source: number | string | undefined): void {
+  run(instruction: Exclude<Instruction, { kind: 'FROM' }>, from: CopyStep['from']): void {
     const { line } = instruction;
     const { config, variables } = this.state;
     const expand = (word: string) =>
@@ -71,7 +86,7 @@ export class StagePlanner {
         return;
       case 'COPY':
       case 'ADD':
-        this.copy(instruction, line, source, expand);
+        this.copy(instruction, line, from, expand);
         return;
       case 'ARG':
         this.arg(instruction.args, expand, record);
@@ -195,12 +210,7 @@ export class StagePlanner {
     );
   }
 
-  private copy(
-    copy: CopyInstruction,
-    line: number,
-    source: number | string | undefined,
-    expand: (word: string) => string,
-  ): void {
+  private copy(copy: CopyInstruction, line: number, from: CopyStep['from'], expand: (word: string) => string): void {
     const refuse = (reason: string) => {
       this.unsupported.push({ line, instruction: copy.kind, reason });
     };
@@ -216,11 +226,6 @@ export class StagePlanner {
     }
     if (chmod !== undefined && /^[0-7]+$/.test(chmod) && Number.parseInt(chmod, 8) > 0o777) {
       refuse(`--chmod=${chmod} needs a container engine: versions of Docker differ on setuid, setgid and sticky bits.`);
-    }
-    if (typeof source === 'string') {
-      refuse(
-        `COPY --from=${source} needs a container engine: it is no stage of this Dockerfile, so it names an image.`,
-      );
     }
     if (copy.parents) refuse(`${copy.kind} --parents needs a container engine.`);
     if (copy.keepGitDir !== undefined) refuse('ADD --keep-git-dir needs a container engine.');
@@ -257,7 +262,7 @@ export class StagePlanner {
       files: {
         kind: 'copy',
         instruction: copy.kind,
-        fromStage: typeof source === 'number' ? source : undefined,
+        from,
         sources,
         inlineFiles,
         destination: absoluteDestination(text, this.state.config.WorkingDir || '/'),

@@ -1,0 +1,14 @@
+import { homedir } from 'node:os';
+import { RegistryClient } from '../registry/client';
+import { findCredentials } from '../registry/credentials';
+
+/** A registry, asked as this user. */
+export function registryClient(
+  domain: string,
+  purpose: 'push' | 'pull',
+  plainHttp: boolean,
+  signal: AbortSignal,
+): RegistryClient {
+  const credentials = () => findCredentials(domain, { env: process.env, home: homedir() });
+  return new RegistryClient({ domain, credentials, plainHttp, purpose, signal });
+}

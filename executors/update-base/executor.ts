@@ -1,0 +1,33 @@
+import type { ExecutorContext } from '@nx/devkit';
+import { readTargetOptions } from '@nx/devkit';
+import { SlimGoError } from '../../errors';
+import { Bases } from '../image/bases';
+import { type ImageTargetOptions, planPlatforms, resolveImage } from '../image/executor';
+import { runExecutor } from '../report';
+import type { UpdateBaseOptions } from './schema';
+
+/**
+ * Moves the pins of image.lock.json. A target of its own, for an option of `image` would come out of the cache the second
+ * time, without having asked a registry.
+ */
+export default function updateBase(
+  { imageTarget }: Required<UpdateBaseOptions>,
+  context: ExecutorContext,
+): Promise<{ success: boolean }> {
+  return runExecutor(async (signal) => {
+    const project = context.projectName!;
+    if (!context.projectsConfigurations.projects[project]?.targets?.[imageTarget]) {
+      throw new SlimGoError('OPTION_INVALID', `${project} has no target "${imageTarget}".`, {
+        hint: 'Name the target that builds the image in the option "imageTarget".',
+      });
+    }
+    const options: ImageTargetOptions = readTargetOptions({ project, target: imageTarget }, context);
+    const resolved = resolveImage(options, context);
+    const changes = await new Bases({ ...resolved, signal }).update(planPlatforms(resolved));
+    if (changes.length === 0) console.log(`${resolved.dockerfileName}: no base image that could be pinned`);
+    for (const { name, before, now } of changes) {
+      console.log(before === now ? `${name}  ${now} (as before)` : `${name}  ${before ?? 'not pinned'} -> ${now}`);
+    }
+    return { success: true };
+  });
+}

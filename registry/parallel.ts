@@ -1,0 +1,20 @@
+/** So many blobs travel at once. */
+const parallel = 4;
+
+/** Four at a time. The first failure is thrown when what is under way has ended; nothing new is begun after it. */
+export async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const workers = Array.from({ length: Math.min(parallel, items.length) }, async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      try {
+        await work(item);
+      } catch (error) {
+        // The others end what they are at, and begin nothing more.
+        queue.length = 0;
+        throw error;
+      }
+    }
+  });
+  const failed = (await Promise.allSettled(workers)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
