@@ -37,6 +37,8 @@ function runCommand(
       NX_DAEMON: 'false',
       NO_COLOR: '1',
       FORCE_COLOR: undefined,
+      // Base images that this user has pulled are not the test's.
+      SLIM_GO_CACHE_DIR: join(cwd, 'node_modules', '.slim-go'),
       ...options.env,
     };
     // jest's own marks would change what Nx and node do.
