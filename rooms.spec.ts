@@ -5,7 +5,8 @@ import { dirname, join, posix, relative, sep } from 'node:path';
 const mayImport: Record<string, readonly string[]> = {
   plugin: ['go', 'image'],
   generators: ['go', 'image', 'docker'],
-  executors: ['go', 'image', 'docker', 'registry'],
+  executors: ['go', 'image', 'docker', 'registry', 'attest'],
+  attest: ['go', 'image'],
   go: [],
   image: [],
   docker: ['image'],

@@ -55,6 +55,44 @@ describeWithRegistry('a push from a fresh workspace', () => {
     expect(await registry.digestOf('acme/hello', 'latest')).toBe(digest);
   });
 
+  it('attaches what the image is made of and where it came from, once', async () => {
+    const output = await push(`--repository=${repository}`, '--attest');
+    expect(output).toMatch(/pushed \S+ k?B/);
+    const digest = await registry.digestOf('acme/hello', 'latest');
+    const get = async (path: string) =>
+      (await fetch(`http://${registry.domain}/v2/acme/hello/${path}`, {
+        headers: { accept: 'application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json' },
+      }).then((answer) => answer.json())) as Record<string, never>;
+    const { manifests } = (await get(`manifests/${digest!.replace(':', '-')}`)) as unknown as {
+      manifests: { artifactType: string; digest: string }[];
+    };
+    const documents = new Map<string, Record<string, unknown>>();
+    for (const { artifactType, digest: manifest } of manifests) {
+      const { layers } = (await get(`manifests/${manifest}`)) as unknown as { layers: [{ digest: string }] };
+      documents.set(artifactType, await get(`blobs/${layers[0].digest}`));
+    }
+    expect([...documents.keys()]).toEqual([
+      'application/vnd.cyclonedx+json',
+      'application/spdx+json',
+      'application/vnd.in-toto+json',
+    ]);
+    const arch = (await workspace.run('go', ['env', 'GOARCH'])).trim();
+    const said = await workspace.run('go', ['version', '-m', `apps/${name}/dist/linux/${arch}/${name}`]);
+    const bom = documents.get('application/vnd.cyclonedx+json') as { components: { name: string; version: string }[] };
+    expect(bom.components.map((one) => `${one.name} ${one.version}`)).toEqual([
+      `${/\tmod\t(\S+)/.exec(said)![1]} (devel)`,
+      `stdlib ${/: go(\S+)/.exec(said)![1]}`,
+    ]);
+    const commit = (await workspace.run('git', ['rev-parse', 'HEAD'])).trim();
+    expect(documents.get('application/vnd.in-toto+json')).toMatchObject({
+      subject: [{ name: repository, digest: { sha256: digest!.slice(7) } }],
+      predicate: { buildDefinition: { resolvedDependencies: [{ digest: { gitCommit: commit } }] } },
+    });
+    proxy.seen.length = 0;
+    expect(await push(`--repository=${repository}`, '--attest')).toContain('already there');
+    expect(proxy.seen).toEqual(['HEAD /v2/acme/hello/manifests/latest']);
+  });
+
   it('runs where it is pulled', async () => {
     if (!engineHost) return;
     // The engine takes a registry on loopback without TLS.

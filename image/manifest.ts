@@ -8,6 +8,7 @@ export const mediaTypes = {
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar',
   compressedLayer: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  empty: 'application/vnd.oci.empty.v1+json',
 } as const;
 
 /** Names a blob. https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md */
@@ -22,7 +23,7 @@ export interface Descriptor {
 }
 
 /** `sha256:<hex>` of some bytes. */
-function digestOf(bytes: Uint8Array): string {
+export function digestOf(bytes: Uint8Array): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 

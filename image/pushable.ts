@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { SlimGoError } from '../errors';
 import { parsePlatform } from '../platform';
 import { readContent } from './content';
-import type { FileContent } from './image';
+import type { FileContent, Layer } from './image';
 import {
   type Descriptor,
   describeDocument,
@@ -14,7 +14,7 @@ import {
   encodeManifest,
   mediaTypes,
 } from './manifest';
-import type { ImageRecord } from './record';
+import type { ImageRecord, PlatformRecord } from './record';
 import { readMembers } from './tar';
 
 /** A blob or document with its bytes. */
@@ -80,6 +80,16 @@ export async function makePushable(
   const found = configs({ record, archive, known: layers });
   for (const blob of found) blobs.set(blob.descriptor.digest, blob);
   return { image: { ...encodeDocuments(record, found, layers), blobs: [...blobs.values()] }, layers };
+}
+
+/** The layers of one platform as they lie in image.tar. @throws ARCHIVE_INVALID */
+export function layersOf(platform: PlatformRecord, archive: string): readonly Layer[] {
+  const members = blobsOf(archive);
+  return platform.layers.map(({ digest }) => {
+    const content = find(members, digest, archive);
+    if (content instanceof Uint8Array) throw new Error('A layer lies in a file.');
+    return { tar: content };
+  });
 }
 
 /** Of each platform, in the record's order. */

@@ -81,6 +81,17 @@ export class FileTree {
     return joinPath(base, resolved);
   }
 
+  /** Every file, with its path, in the order of their names. */
+  *files(folder = ''): Generator<{ readonly path: string; readonly node: Node & { type: 'file' } }> {
+    const node = this.get(folder);
+    if (node?.type !== 'directory') return;
+    for (const [name, child] of [...node.children].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const path = joinPath(folder, name);
+      if (child.type === 'file') yield { path, node: child };
+      else if (child.type === 'directory') yield* this.files(path);
+    }
+  }
+
   /** Takes away what is at a path, if anything is: for reading layers, whose own entries say so already. */
   remove(path: string): void {
     const slash = path.lastIndexOf('/');

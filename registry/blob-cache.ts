@@ -4,6 +4,7 @@ import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SlimGoError } from '../errors';
+import { digestOf } from '../image/manifest';
 import { replaceFile, writeAt } from '../image/replace-file';
 
 /** Nothing that was used so lately is removed: another build may be reading it. */
@@ -93,10 +94,7 @@ export class BlobCache {
   }
 }
 
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-}
-
+/** `sha256:<hex>` of a file's bytes. */
 export async function digestOfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash);

@@ -2,7 +2,7 @@
 const parallel = 4;
 
 /** Four at a time. The first failure is thrown when what is under way has ended; nothing new is begun after it. */
-export async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+export async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
   const queue = [...items];
   const workers = Array.from({ length: Math.min(parallel, items.length) }, async () => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {

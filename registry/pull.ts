@@ -5,9 +5,10 @@ import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 import { SlimGoError } from '../errors';
 import type { Image, Layer } from '../image/image';
+import { digestOf } from '../image/manifest';
 import { platformOf, type SavedConfig, toImage } from '../image/saved-config';
 import { formatPlatform, type Platform, parsePlatform } from '../platform';
-import { type BlobCache, digestOf, digestOfFile } from './blob-cache';
+import { type BlobCache, digestOfFile } from './blob-cache';
 import { inParallel } from './parallel';
 import type { ImageSource } from './source';
 

@@ -137,6 +137,43 @@ describeWithRegistry('push', () => {
     expect(config.rootfs.diff_ids).toEqual(layers.map(({ diffId }) => diffId));
   });
 
+  it("attaches documents: in the registry's own list where it has one, otherwise under a tag", async () => {
+    const subject = small.image.manifests[0]!.descriptor.digest;
+    const pushDocument = (artifactType: string) =>
+      pushImage({
+        client: clientOf(domain),
+        image: small.image,
+        references: [parseReference(`${domain}/acme/hello:latest`)],
+        attachments: new Map([[subject, [{ artifactType, content: Buffer.from(artifactType) }]]]),
+        onBlob: () => undefined,
+        signal,
+      });
+    await pushDocument('application/one');
+    await pushDocument('application/two');
+    await pushDocument('application/two');
+    const tag = subject.replace(':', '-');
+    const { manifests } = JSON.parse(inspect(registry.domain, `acme/hello:${tag}`, '--raw'));
+    expect(manifests.map(({ artifactType }: { artifactType: string }) => artifactType)).toEqual([
+      'application/one',
+      'application/two',
+    ]);
+    for (const { digest } of manifests) {
+      const manifest = JSON.parse(inspect(registry.domain, `acme/hello@${digest}`, '--raw'));
+      expect(manifest).toMatchObject({ subject: { digest: subject }, config: { digest: expect.any(String), size: 2 } });
+      const [{ digest: blob }] = manifest.layers;
+      const answer = await fetch(`http://${registry.domain}/v2/acme/hello/blobs/${blob}`);
+      expect(await answer.text()).toBe(manifest.artifactType);
+    }
+    // A registry that has a list says so.
+    proxy.intercept = (request, response) => {
+      if (request.method === 'PUT') response.setHeader('OCI-Subject', subject);
+      return false;
+    };
+    proxy.seen.length = 0;
+    await pushDocument('application/three');
+    expect(proxy.seen.filter((line) => line.includes(tag))).toEqual([]);
+  });
+
   it('sends nothing that is there, and mounts what another repository has', async () => {
     const first = await push(domain, small, ['acme/hello:latest']);
     expect(first.sent).toHaveLength(small.image.blobs.length);

@@ -1,9 +1,11 @@
 import { SlimGoError } from '../errors';
+import type { Descriptor } from '../image/manifest';
 import type { PushableBlob, PushableImage } from '../image/pushable';
 import type { Reference } from '../image/reference';
 import { manifestTypes, type RegistryClient } from './client';
 import { pause } from './http';
 import { inParallel } from './parallel';
+import { type Attachment, describeAttachment, tagReferrers } from './referrers';
 
 export interface PushOptions {
   readonly client: RegistryClient;
@@ -14,6 +16,8 @@ export interface PushOptions {
   readonly holderOf?: (digest: string) => string | undefined;
   /** Is told of each blob that was sent. */
   readonly onBlob: (repository: string, digest: string, sizeBytes: number) => void;
+  /** Documents about the image's manifests, by their digest. They are there before a tag is. */
+  readonly attachments?: ReadonlyMap<string, readonly Attachment[]>;
   readonly signal: AbortSignal;
 }
 
@@ -76,8 +80,30 @@ export async function pushImage(options: PushOptions): Promise<void> {
     await inParallel(image.manifests, (manifest) =>
       putManifest(client, repository, manifest, manifest.descriptor.digest),
     );
+    if (options.attachments) await pushAttachments(options, repository, options.attachments);
   }
   await inParallel(references, ({ path, tag }) => putManifest(client, path, image.root, tag!));
+}
+
+async function pushAttachments(
+  options: PushOptions,
+  repository: string,
+  attachments: ReadonlyMap<string, readonly Attachment[]>,
+): Promise<void> {
+  const { client, image } = options;
+  // What they speak of may come after them, but not in every registry.
+  await putManifest(client, repository, image.root, image.root.descriptor.digest);
+  for (const { descriptor } of [image.root, ...image.manifests]) {
+    const lacking: (Descriptor & { readonly artifactType: string })[] = [];
+    for (const attachment of attachments.get(descriptor.digest) ?? []) {
+      const { artifactType, annotations } = attachment;
+      const { blobs, manifest } = describeAttachment(descriptor, attachment);
+      await inParallel(blobs, (blob) => pushBlob(options, repository, blob, undefined));
+      const isListed = await putManifest(client, repository, manifest, manifest.descriptor.digest);
+      if (!isListed) lacking.push({ ...manifest.descriptor, artifactType, ...(annotations ? { annotations } : {}) });
+    }
+    if (lacking.length > 0) await tagReferrers(client, repository, descriptor.digest, lacking);
+  }
 }
 
 async function pushBlob(
@@ -187,12 +213,13 @@ function slice(content: PushableBlob['content'], start: number, end: number): Pu
     : { path: content.path, offsetBytes: content.offsetBytes + start, sizeBytes: end - start };
 }
 
+/** @returns whether the registry lists it among its subject's referrers, where it has one */
 async function putManifest(
   client: RegistryClient,
   repository: string,
   { descriptor, content }: PushableBlob,
   reference: string,
-): Promise<void> {
+): Promise<boolean> {
   const response = await client.request({
     method: 'PUT',
     path: `/v2/${repository}/manifests/${reference}`,
@@ -203,7 +230,8 @@ async function putManifest(
     expected: [201],
   });
   const stored = response.headers['docker-content-digest'];
-  if (stored === undefined || stored === descriptor.digest) return;
+  // https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests-with-subject
+  if (stored === undefined || stored === descriptor.digest) return response.headers['oci-subject'] !== undefined;
   throw new SlimGoError(
     'REGISTRY_FAILED',
     `${nameOf(client, repository)}: ${client.domain} stored ${stored} where ${descriptor.digest} was sent.`,

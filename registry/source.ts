@@ -1,8 +1,8 @@
 import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SlimGoError } from '../errors';
+import { digestOf } from '../image/manifest';
 import { formatReference, type Reference } from '../image/reference';
-import { digestOf } from './blob-cache';
 import { manifestTypes, type RegistryClient } from './client';
 
 /** Where an image is pulled from. What it gives is checked by whoever asks. */

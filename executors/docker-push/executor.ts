@@ -13,6 +13,7 @@ import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { registryClient } from '../registry-client';
 import { formatDuration, formatSize, runExecutor } from '../report';
+import { attest } from './attest';
 import { BlobHolders } from './holders';
 import type { DockerPushOptions } from './schema';
 import { fillTags } from './tags';
@@ -26,6 +27,8 @@ type Options = Required<Omit<DockerPushOptions, 'repository'>> & Pick<DockerPush
 interface PushRecord {
   readonly references: readonly string[];
   readonly layers: CompressedLayers;
+  /** Images that have their attachments: `<repository>@<digest>`. */
+  readonly attested: readonly string[];
 }
 
 /** Sends the image of the `image` target to a registry: what is lacking there, and the tags last. */
@@ -51,8 +54,10 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
     }
 
     const { archive } = files;
-    const known = describePushable({ record, archive, known: readLayers(files.pushed) });
-    if (known) {
+    const last = readPush(files.pushed);
+    const known = describePushable({ record, archive, known: last.layers });
+    const isAttested = (digest: string) => references.every((it) => last.attested.includes(withoutTag(it, digest)));
+    if (known && (!options.attest || isAttested(known.root.descriptor.digest))) {
       const counts = await Promise.all(
         [...clients].map(([domain, client]) =>
           tagImage(
@@ -75,6 +80,7 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
     const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
     try {
       const { image, layers } = await makePushable({ record, archive }, folder, signal);
+      const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
       let sentBytes = 0;
       const holders = new BlobHolders(context.root);
       for (const [domain, client] of clients) {
@@ -83,6 +89,7 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
           image,
           references: references.filter((reference) => reference.domain === domain),
           holderOf: (digest) => holders.of(domain, digest),
+          ...(attachments ? { attachments } : {}),
           onBlob: (repository, digest, sizeBytes) => {
             sentBytes += sizeBytes;
             if (sizeBytes >= worthALine) {
@@ -94,7 +101,11 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
       }
       holders.save(references, image.blobs);
       const { digest } = image.root.descriptor;
-      const pushed: PushRecord = { references: references.map((it) => byDigest(it, digest)), layers };
+      const pushed: PushRecord = {
+        references: references.map((it) => byDigest(it, digest)),
+        layers,
+        attested: attachments ? [...new Set(references.map((it) => withoutTag(it, digest)))] : [],
+      };
       const bytes = Buffer.from(`${JSON.stringify(pushed, null, 2)}\n`);
       await replaceFile(files.pushed, async (handle) => writeAt(handle, bytes, 0), signal);
       return report(
@@ -134,17 +145,22 @@ function referencesOf(
   return [...references.values()];
 }
 
-function readLayers(file: string): CompressedLayers {
+function readPush(file: string): Pick<PushRecord, 'layers' | 'attested'> {
   try {
-    return (JSON.parse(readFileSync(file, 'utf8')) as PushRecord).layers ?? {};
+    const { layers = {}, attested = [] } = JSON.parse(readFileSync(file, 'utf8')) as Partial<PushRecord>;
+    return { layers, attested };
   } catch {
     // Nothing was pushed yet.
-    return {};
+    return { layers: {}, attested: [] };
   }
 }
 
 function byDigest({ domain, path, tag }: Reference, digest: string): string {
   return `${formatReference({ domain, path, ...(tag === undefined ? {} : { tag }) })}@${digest}`;
+}
+
+function withoutTag({ domain, path }: Reference, digest: string): string {
+  return formatReference({ domain, path, digest });
 }
 
 function report(references: readonly Reference[], digest: string, how: string): { success: true } {

@@ -13,6 +13,10 @@ export interface DockerPushOptions {
    */
   tags?: string[];
   /**
+   * Attach bills of materials (CycloneDX and SPDX, one of each for each platform) and SLSA provenance to the image, as OCI 1.1 referrers; where a registry has no list of these, under the tag `sha256-<digest>`.
+   */
+  attest?: boolean;
+  /**
    * Say what would be pushed, and ask no registry.
    */
   dryRun?: boolean;
