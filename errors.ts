@@ -21,6 +21,7 @@ export type SlimGoErrorCode =
   | 'COPY_FAILED'
   | 'ARCHIVE_INVALID'
   | 'WRITE_FAILED'
+  | 'NOT_REPRODUCIBLE'
   // container engine
   | 'ENGINE_NOT_FOUND'
   | 'ENGINE_ENDPOINT_INVALID'

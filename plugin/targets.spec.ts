@@ -57,6 +57,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
     'docker-build',
     'docker-run',
     'docker-push',
+    'verify-repro',
   ]);
   expect(targets.build).toMatchObject({
     cache: true,

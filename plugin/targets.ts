@@ -22,6 +22,7 @@ export interface PluginOptions {
   readonly dockerRunTargetName?: string;
   readonly dockerPushTargetName?: string;
   readonly updateBaseTargetName?: string;
+  readonly verifyReproTargetName?: string;
 }
 
 /** What targets are made from, beside the project itself. */
@@ -115,6 +116,7 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
   const dockerBuildName = sources.options.dockerBuildTargetName ?? 'docker-build';
   const dockerRunName = sources.options.dockerRunTargetName ?? 'docker-run';
   const dockerPushName = sources.options.dockerPushTargetName ?? 'docker-push';
+  const verifyReproName = sources.options.verifyReproTargetName ?? 'verify-repro';
   const updateBaseName = sources.options.updateBaseTargetName ?? 'update-base';
   const context = workspacePath(project, imageOptions.context) ?? project.root;
   const read = readDockerfile(text, dockerfile, imageOptions, sources);
@@ -220,6 +222,18 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
         technologies,
         description: 'Sends the image to its registry, without a container engine',
         help: help(dockerPushName, { repository: `ghcr.io/acme/${project.name}` }),
+      },
+    },
+    [verifyReproName]: {
+      executor: 'slim-go:verify-repro',
+      cache: false,
+      dependsOn: [imageName],
+      options: imageName === 'image' ? {} : { imageTarget: imageName },
+      configurations: { release: {} },
+      metadata: {
+        technologies,
+        description: 'Builds the image again elsewhere, with empty caches, and compares every digest',
+        help: help(verifyReproName, {}),
       },
     },
     ...(read.images.length > 0 && !read.needsEngine
