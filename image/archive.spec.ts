@@ -352,6 +352,15 @@ describe('other readers of one archive and of an archive for two platforms', () 
     run('skopeo', '--insecure-policy', 'copy', '--all', `oci-archive:${two.file}:latest`, `dir:${all}`);
   });
 
+  it('crane validates the docker-save view', () => {
+    const crane = ['run', 'github.com/google/go-containerregistry/cmd/crane@v0.20.6'];
+    const env = { ...process.env, GOFLAGS: '', GOWORK: 'off' };
+    for (const { file } of [one, two]) {
+      const args = [...crane, 'validate', '--tarball', file];
+      expect(execFileSync('go', args, { cwd: folder, env, encoding: 'utf8', stdio: 'pipe' })).toContain('PASS');
+    }
+  });
+
   it('umoci unpacks the root file system as described', () => {
     const layout = extract(one.file);
     const bundle = join(folder, 'bundle');

@@ -7,7 +7,8 @@ export const mediaTypes = {
   manifest: 'application/vnd.oci.image.manifest.v1+json',
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar',
-  compressedLayer: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  gzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  zstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
   empty: 'application/vnd.oci.empty.v1+json',
 } as const;
 

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import zlib from 'node:zlib';
 import { writeArchive } from './archive';
 import { readContent } from './content';
 import type { FileContent, Image } from './image';
@@ -38,7 +40,7 @@ async function archived(content: Buffer, platforms: readonly Image['platform'][]
     hostPlatform: platform,
     createdSeconds: 0,
   };
-  return { record: await writeArchive(options), archive };
+  return { record: await writeArchive(options), archive, compression: 'gzip' as const };
 }
 
 it('compresses layers to what gzip unpacks to the layer again, the same on every machine', async () => {
@@ -59,6 +61,23 @@ it('compresses layers to what gzip unpacks to the layer again, the same on every
   expect(layer.descriptor.digest).toMatchInlineSnapshot(
     `"sha256:ed7f86c28a7a1bae000ea5cd5de3bc5a3bd017ba32366d8da76beaa385c1bb1c"`,
   );
+});
+
+it('compresses with zstd where Node has it, and says so where it has not', async () => {
+  const made = { ...(await archived(Buffer.alloc(3_500_000, 'zstd '))), compression: 'zstd' as const };
+  const pushable = makePushable(made, folder, signal);
+  const { zstdDecompressSync } = zlib as unknown as { zstdDecompressSync?: (bytes: Uint8Array) => Buffer };
+  if (!zstdDecompressSync) {
+    await expect(pushable).rejects.toMatchObject({ code: 'OPTION_INVALID', hint: expect.stringContaining('22.15') });
+    return;
+  }
+  const { image, layers } = await pushable;
+  const { diffId } = made.record.platforms[0]!.layers[0]!;
+  const layer = image.blobs.find(({ descriptor }) => descriptor.digest === layers[diffId]!.digest)!;
+  expect(layer.descriptor.mediaType).toBe('application/vnd.oci.image.layer.v1.tar+zstd');
+  const plain = zstdDecompressSync(readContent(layer.content));
+  expect(`sha256:${createHash('sha256').update(plain).digest('hex')}`).toBe(diffId);
+  expect(describePushable({ ...made, known: layers })?.root).toEqual(image.root);
 });
 
 it('tells the digests without compressing where the layers are known', async () => {

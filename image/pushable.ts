@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, createWriteStream, fstatSync, openSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import zlib from 'node:zlib';
 import { SlimGoError } from '../errors';
 import { parsePlatform } from '../platform';
 import { readContent } from './content';
@@ -33,6 +36,8 @@ export interface PushableImage {
   readonly blobs: readonly PushableBlob[];
 }
 
+export type Compression = 'gzip' | 'zstd';
+
 /** Compressed layers by the diffId of what is in them. */
 export type CompressedLayers = Readonly<Record<string, { readonly digest: string; readonly sizeBytes: number }>>;
 
@@ -40,6 +45,7 @@ export interface PushableOptions {
   readonly record: ImageRecord;
   /** image.tar, checked by `readRecord`. */
   readonly archive: string;
+  readonly compression: Compression;
   /** Of an earlier push; which of them are true shows when the registry has them. */
   readonly known: CompressedLayers;
 }
@@ -51,16 +57,17 @@ export interface PushableOptions {
 export function describePushable(options: PushableOptions): Omit<PushableImage, 'blobs'> | undefined {
   const layers = options.record.platforms.flatMap((platform) => platform.layers);
   if (layers.some(({ diffId }) => !Object.hasOwn(options.known, diffId))) return undefined;
-  return encodeDocuments(options.record, configs(options), options.known);
+  return encodeDocuments(options.record, configs(options), options.known, options.compression);
 }
 
 /**
- * Compresses the layers of image.tar. The same on every machine: node:zlib's bytes differ between versions and processors.
+ * Compresses the layers of image.tar. With gzip the same on every machine: node:zlib's bytes differ between versions and
+ * processors. Zstandard is node:zlib's.
  * @param folder an existing one of the caller's, which stays until the image has been pushed
- * @throws ARCHIVE_INVALID, WRITE_FAILED, ABORTED
+ * @throws ARCHIVE_INVALID, WRITE_FAILED, ABORTED; OPTION_INVALID for zstd where this Node has none
  */
 export async function makePushable(
-  { record, archive }: Omit<PushableOptions, 'known'>,
+  { record, archive, compression }: Omit<PushableOptions, 'known'>,
   folder: string,
   signal: AbortSignal,
 ): Promise<{ readonly image: PushableImage; readonly layers: CompressedLayers }> {
@@ -69,17 +76,18 @@ export async function makePushable(
   const blobs = new Map<string, PushableBlob>();
   for (const layer of record.platforms.flatMap((platform) => platform.layers)) {
     if (Object.hasOwn(layers, layer.diffId)) continue;
-    const file = join(folder, `${layer.diffId.replace(':', '-')}.gz`);
-    const { digest, sizeBytes } = await compress(find(members, layer.digest, archive), file, layer.digest, signal);
+    const file = join(folder, layer.diffId.replace(':', '-'));
+    const content = find(members, layer.digest, archive);
+    const { digest, sizeBytes } = await compress(content, file, layer.digest, compression, signal);
     layers[layer.diffId] = { digest, sizeBytes };
     blobs.set(digest, {
-      descriptor: { mediaType: mediaTypes.compressedLayer, digest, size: sizeBytes },
+      descriptor: { mediaType: mediaTypes[compression], digest, size: sizeBytes },
       content: { path: file, offsetBytes: 0, sizeBytes },
     });
   }
-  const found = configs({ record, archive, known: layers });
+  const found = configs({ record, archive });
   for (const blob of found) blobs.set(blob.descriptor.digest, blob);
-  return { image: { ...encodeDocuments(record, found, layers), blobs: [...blobs.values()] }, layers };
+  return { image: { ...encodeDocuments(record, found, layers, compression), blobs: [...blobs.values()] }, layers };
 }
 
 /** The layers of one platform as they lie in image.tar. @throws ARCHIVE_INVALID */
@@ -93,7 +101,7 @@ export function layersOf(platform: PlatformRecord, archive: string): readonly La
 }
 
 /** Of each platform, in the record's order. */
-function configs({ record, archive }: PushableOptions): readonly PushableBlob[] {
+function configs({ record, archive }: Pick<PushableOptions, 'record' | 'archive'>): readonly PushableBlob[] {
   const members = blobsOf(archive);
   return record.platforms.map(({ imageId }) => {
     const content = readContent(find(members, imageId, archive));
@@ -105,13 +113,14 @@ function encodeDocuments(
   record: ImageRecord,
   configs: readonly PushableBlob[],
   layers: CompressedLayers,
+  compression: Compression,
 ): Omit<PushableImage, 'blobs'> {
   const manifests = record.platforms.map((platform, index) => {
     const content = encodeManifest(
       configs[index]!.descriptor,
       platform.layers.map(({ diffId }) => {
         const { digest, sizeBytes: size } = layers[diffId]!;
-        return { mediaType: mediaTypes.compressedLayer, digest, size };
+        return { mediaType: mediaTypes[compression], digest, size };
       }),
     );
     return { descriptor: describeDocument(mediaTypes.manifest, content), content };
@@ -148,37 +157,31 @@ async function compress(
   content: FileContent,
   file: string,
   digest: string,
+  compression: Compression,
   signal: AbortSignal,
 ): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
-  // Loaded here: only a push that has something to send compresses.
-  const { Gzip } = require('fflate') as typeof import('fflate');
   const plain = createHash('sha256');
   const compressed = createHash('sha256');
-  const pending: Uint8Array[] = [];
-  // A time of 0 means that there is none. https://www.rfc-editor.org/rfc/rfc1952#page-7
-  const gzip = new Gzip({ level: 6, mtime: 0 }, (chunk) => {
-    compressed.update(chunk);
-    pending.push(chunk);
-  });
-  const handle = await open(file, 'w');
   let sizeBytes = 0;
-  const flush = async (): Promise<void> => {
-    for (const chunk of pending.splice(0)) {
-      await handle.writeFile(chunk);
+  const counted = async function* (chunks: AsyncIterable<Uint8Array>) {
+    for await (const chunk of chunks) {
+      compressed.update(chunk);
       sizeBytes += chunk.byteLength;
+      yield chunk;
     }
   };
-  try {
-    for await (const chunk of read(content)) {
-      signal.throwIfAborted();
+  const checked = async function* (chunks: AsyncIterable<Uint8Array>) {
+    for await (const chunk of chunks) {
       plain.update(chunk);
-      gzip.push(chunk);
-      await flush();
+      yield chunk;
     }
-    gzip.push(new Uint8Array(), true);
-    await flush();
-  } finally {
-    await handle.close();
+  };
+  const compressor = compression === 'gzip' ? gzip : zstd();
+  try {
+    await pipeline(read(content), checked, compressor, counted, createWriteStream(file), { signal });
+  } catch (error) {
+    if (signal.aborted) throw new SlimGoError('ABORTED', 'Stopped while compressing layers.', { cause: error });
+    throw error;
   }
   if (`sha256:${plain.digest('hex')}` !== digest) {
     throw new SlimGoError('ARCHIVE_INVALID', `The blob ${digest} of image.tar is damaged.`, {
@@ -186,6 +189,36 @@ async function compress(
     });
   }
   return { digest: `sha256:${compressed.digest('hex')}`, sizeBytes };
+}
+
+async function* gzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  // Loaded here: only a push that has something to send compresses.
+  const { Gzip } = require('fflate') as typeof import('fflate');
+  const pending: Uint8Array[] = [];
+  // A time of 0 means that there is none. https://www.rfc-editor.org/rfc/rfc1952#page-7
+  const encoder = new Gzip({ level: 6, mtime: 0 }, (chunk) => {
+    pending.push(chunk);
+  });
+  for await (const chunk of chunks) {
+    encoder.push(chunk);
+    yield* pending.splice(0);
+  }
+  encoder.push(new Uint8Array(), true);
+  yield* pending;
+}
+
+/** More than the default of 3: it is done once and read often. */
+const zstdLevel = 12;
+
+function zstd(): Transform {
+  const { createZstdCompress, constants } = zlib as unknown as {
+    createZstdCompress?: (options: { params: Record<number, number> }) => Transform;
+    constants: { ZSTD_c_compressionLevel: number };
+  };
+  if (createZstdCompress) return createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } });
+  throw new SlimGoError('OPTION_INVALID', `Node ${process.versions.node} can't compress with zstd.`, {
+    hint: 'Use Node 22.15 or later, or compression: "gzip".',
+  });
 }
 
 /** In pieces of exactly `pieceBytes`, but for the last: where a piece ends decides about the compressed bytes. */

@@ -66,7 +66,7 @@ async function make(name: string, platforms: Image['platform'][], content: Buffe
     createdSeconds: 0,
   });
   const scratch = mkdtempSync(join(folder, 'layers-'));
-  return { ...(await makePushable({ record, archive }, scratch, signal)), record, archive };
+  return { ...(await makePushable({ record, archive, compression: 'gzip' }, scratch, signal)), record, archive };
 }
 
 function clientOf(domain: string, credentials?: Credentials): RegistryClient {

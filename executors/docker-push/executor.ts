@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
-import { type CompressedLayers, describePushable, makePushable } from '../../image/pushable';
+import { type CompressedLayers, type Compression, describePushable, makePushable } from '../../image/pushable';
 import { readRecord } from '../../image/record-file';
 import { formatReference, parseReference, type Reference } from '../../image/reference';
 import { replaceFile, writeAt } from '../../image/replace-file';
@@ -26,6 +26,7 @@ type Options = Required<Omit<DockerPushOptions, 'repository'>> & Pick<DockerPush
 /** push.json: where the image is, by digest, and what its layers were compressed to. */
 interface PushRecord {
   readonly references: readonly string[];
+  readonly compression: Compression;
   readonly layers: CompressedLayers;
   /** Images that have their attachments: `<repository>@<digest>`. */
   readonly attested: readonly string[];
@@ -54,8 +55,9 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
     }
 
     const { archive } = files;
-    const last = readPush(files.pushed);
-    const known = describePushable({ record, archive, known: last.layers });
+    const { compression } = options;
+    const last = readPush(files.pushed, compression);
+    const known = describePushable({ record, archive, compression, known: last.layers });
     const isAttested = (digest: string) => references.every((it) => last.attested.includes(withoutTag(it, digest)));
     if (known && (!options.attest || isAttested(known.root.descriptor.digest))) {
       const counts = await Promise.all(
@@ -79,7 +81,7 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
 
     const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
     try {
-      const { image, layers } = await makePushable({ record, archive }, folder, signal);
+      const { image, layers } = await makePushable({ record, archive, compression }, folder, signal);
       const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
       let sentBytes = 0;
       const holders = new BlobHolders(context.root);
@@ -103,6 +105,7 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
       const { digest } = image.root.descriptor;
       const pushed: PushRecord = {
         references: references.map((it) => byDigest(it, digest)),
+        compression,
         layers,
         attested: attachments ? [...new Set(references.map((it) => withoutTag(it, digest)))] : [],
       };
@@ -145,10 +148,10 @@ function referencesOf(
   return [...references.values()];
 }
 
-function readPush(file: string): Pick<PushRecord, 'layers' | 'attested'> {
+function readPush(file: string, compression: Compression): Pick<PushRecord, 'layers' | 'attested'> {
   try {
-    const { layers = {}, attested = [] } = JSON.parse(readFileSync(file, 'utf8')) as Partial<PushRecord>;
-    return { layers, attested };
+    const last = JSON.parse(readFileSync(file, 'utf8')) as Partial<PushRecord>;
+    return { layers: last.compression === compression ? (last.layers ?? {}) : {}, attested: last.attested ?? [] };
   } catch {
     // Nothing was pushed yet.
     return { layers: {}, attested: [] };

@@ -17,6 +17,10 @@ export interface DockerPushOptions {
    */
   attest?: boolean;
   /**
+   * How layers are compressed. `gzip` gives the same bytes on every machine and is read by everybody. `zstd` is smaller and faster to unpack; its bytes may differ between versions of Node, it takes Node 22.15 or later, and Docker before 23 can't read it.
+   */
+  compression?: 'gzip' | 'zstd';
+  /**
    * Say what would be pushed, and ask no registry.
    */
   dryRun?: boolean;
