@@ -1,5 +1,5 @@
 /** A module that a program was linked from. */
-export interface LinkedModule {
+interface LinkedModule {
   readonly path: string;
   /** `v1.2.3`, `(devel)` for what has no version. */
   readonly version: string;

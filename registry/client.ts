@@ -20,6 +20,8 @@ export interface RegistryRequest {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Body;
+  /** See `HttpRequest`. */
+  readonly onSent?: (sizeBytes: number) => void;
   /** A file for the body of the answer, see `HttpRequest`. */
   readonly into?: string;
   /** What it is for, in messages: `ghcr.io/acme/hello: blob sha256:...`. */
@@ -103,7 +105,16 @@ export class RegistryClient {
     }
   }
 
-  private async ask({ method, path, headers, body, into, scopes, isRetried }: RegistryRequest): Promise<HttpResponse> {
+  private async ask({
+    method,
+    path,
+    headers,
+    body,
+    into,
+    onSent,
+    scopes,
+    isRetried,
+  }: RegistryRequest): Promise<HttpResponse> {
     let url = this.resolve(path);
     const make = async (): Promise<HttpRequest> => {
       // Uploads may go to another host, which must not learn the token.
@@ -114,6 +125,7 @@ export class RegistryClient {
         headers: { ...headers, ...(authorization && { authorization }) },
         body,
         into,
+        onSent,
         signal: this.options.signal,
       };
     };

@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Body | undefined;
+  /** Is told of each part of a file that was handed on. */
+  readonly onSent?: ((sizeBytes: number) => void) | undefined;
   /** A file that gets the body of a 200 or 206; what a broken connection left in it is asked for no more. */
   readonly into?: string | undefined;
   readonly signal: AbortSignal;
@@ -37,7 +39,7 @@ const proxied = { ...options, proxyEnv: process.env };
 const agents = { 'http:': new HttpAgent(proxied), 'https:': new HttpsAgent(proxied) };
 
 /** One attempt. Rejects where no whole answer came. */
-export function send({ method, url, headers, body, into, signal }: HttpRequest): Promise<HttpResponse> {
+export function send({ method, url, headers, body, into, onSent, signal }: HttpRequest): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
     const isSecure = url.protocol === 'https:';
     const sizeBytes = body === undefined ? 0 : body instanceof Uint8Array ? body.byteLength : body.sizeBytes;
@@ -99,6 +101,7 @@ export function send({ method, url, headers, body, into, signal }: HttpRequest):
       const start = body.offsetBytes;
       const source = createReadStream(body.path, { start, end: start + body.sizeBytes - 1 });
       source.on('error', (error) => request.destroy(error));
+      if (onSent) source.on('data', (chunk) => onSent(chunk.length));
       request.on('close', () => source.destroy());
       source.pipe(request);
     }

@@ -2,7 +2,7 @@ import { SlimGoError } from '../errors';
 import type { Descriptor } from '../image/manifest';
 import type { PushableBlob, PushableImage } from '../image/pushable';
 import type { Reference } from '../image/reference';
-import { manifestTypes, type RegistryClient } from './client';
+import { manifestTypes, type RegistryClient, type RegistryRequest } from './client';
 import { pause } from './http';
 import { inParallel } from './parallel';
 import { type Attachment, describeAttachment, tagReferrers } from './referrers';
@@ -16,6 +16,8 @@ export interface PushOptions {
   readonly holderOf?: (digest: string) => string | undefined;
   /** Is told of each blob that was sent. */
   readonly onBlob: (repository: string, digest: string, sizeBytes: number) => void;
+  /** Is told of each part of a blob that leaves; what is sent again counts again. */
+  readonly onSent?: (sizeBytes: number) => void;
   /** Documents about the image's manifests, by their digest. They are there before a tag is. */
   readonly attachments?: ReadonlyMap<string, readonly Attachment[]>;
   readonly signal: AbortSignal;
@@ -107,14 +109,14 @@ async function pushAttachments(
 }
 
 async function pushBlob(
-  { client, onBlob, signal }: PushOptions,
+  { client, onBlob, onSent, signal }: PushOptions,
   repository: string,
   { descriptor: { digest, size }, content }: PushableBlob,
   holder: string | undefined,
 ): Promise<void> {
   const what = `${nameOf(client, repository)}: blob ${digest}`;
   const scopes = [scopeOf(repository), ...(holder === undefined ? [] : [`repository:${holder}:pull`])];
-  const common = { what, scopes };
+  const common = { what, scopes, ...(onSent ? { onSent } : {}) };
   const there = await client.request({
     ...common,
     method: 'HEAD',
@@ -169,7 +171,7 @@ async function sendPieces(
   start: URL,
   content: PushableBlob['content'],
   size: number,
-  common: { readonly what: string; readonly scopes: readonly string[] },
+  common: Pick<RegistryRequest, 'what' | 'scopes' | 'onSent'>,
   signal: AbortSignal,
 ): Promise<URL | undefined> {
   let location = start;

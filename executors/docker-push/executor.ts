@@ -9,6 +9,7 @@ import { formatReference, parseReference, type Reference } from '../../image/ref
 import { replaceFile, writeAt } from '../../image/replace-file';
 import type { RegistryClient } from '../../registry/client';
 import { pushImage, tagImage } from '../../registry/push';
+import { ProgressLine } from '../progress-line';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { registryClient } from '../registry-client';
@@ -84,22 +85,32 @@ export default function dockerPush(options: Options, context: ExecutorContext): 
       const { image, layers } = await makePushable({ record, archive, compression }, folder, signal);
       const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
       let sentBytes = 0;
+      const progress = new ProgressLine(
+        'pushing',
+        image.blobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0) * clients.size,
+      );
       const holders = new BlobHolders(context.root);
-      for (const [domain, client] of clients) {
-        await pushImage({
-          client,
-          image,
-          references: references.filter((reference) => reference.domain === domain),
-          holderOf: (digest) => holders.of(domain, digest),
-          ...(attachments ? { attachments } : {}),
-          onBlob: (repository, digest, sizeBytes) => {
-            sentBytes += sizeBytes;
-            if (sizeBytes >= worthALine) {
-              console.log(`${domain}/${repository}: sent ${formatSize(sizeBytes)} (${digest.slice(0, 19)})`);
-            }
-          },
-          signal,
-        });
+      try {
+        for (const [domain, client] of clients) {
+          await pushImage({
+            client,
+            image,
+            references: references.filter((reference) => reference.domain === domain),
+            holderOf: (digest) => holders.of(domain, digest),
+            ...(attachments ? { attachments } : {}),
+            onBlob: (repository, digest, sizeBytes) => {
+              sentBytes += sizeBytes;
+              progress.clear();
+              if (sizeBytes >= worthALine) {
+                console.log(`${domain}/${repository}: sent ${formatSize(sizeBytes)} (${digest.slice(0, 19)})`);
+              }
+            },
+            onSent: (sizeBytes) => progress.add(sizeBytes),
+            signal,
+          });
+        }
+      } finally {
+        progress.clear();
       }
       holders.save(references, image.blobs);
       const { digest } = image.root.descriptor;

@@ -1,0 +1,32 @@
+import { formatSize } from './report';
+
+const everyMs = 100;
+const clearLine = '\r\u001b[K';
+
+/** One line of a terminal that says how far something is; nothing where the output is no terminal. */
+export class ProgressLine {
+  private doneBytes = 0;
+  private shownAt = 0;
+
+  constructor(
+    private readonly what: string,
+    private readonly totalBytes: number,
+    private readonly terminal: { readonly isTTY?: boolean; write(text: string): unknown } = process.stdout,
+  ) {}
+
+  add(sizeBytes: number): void {
+    this.doneBytes += sizeBytes;
+    const now = performance.now();
+    if (!this.terminal.isTTY || now - this.shownAt < everyMs) return;
+    this.shownAt = now;
+    const done = Math.min(this.doneBytes, this.totalBytes);
+    const percent = Math.floor((100 * done) / this.totalBytes);
+    this.terminal.write(`${clearLine}${this.what}  ${formatSize(done)} of ${formatSize(this.totalBytes)}  ${percent}%`);
+  }
+
+  /** Takes the line away, for what is printed next. */
+  clear(): void {
+    if (this.terminal.isTTY && this.shownAt > 0) this.terminal.write(clearLine);
+    this.shownAt = 0;
+  }
+}
