@@ -1,25 +1,29 @@
 import { readdirSync } from 'node:fs';
-import { join, posix, relative, sep } from 'node:path';
+import { join, posix } from 'node:path';
 import {
   formatFiles,
   type GeneratorCallback,
   generateFiles,
-  getProjects,
   logger,
   runTasksInSerial,
   type TargetConfiguration,
   type Tree,
-  visitNotIgnoredFiles,
   writeJson,
 } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { binaryName } from '../../go/build';
-import { parseModFile, parseWorkFile } from '../../go/modfile';
-import { scanGoFile } from '../../go/scan';
 import { runGo } from '../../go/toolchain';
 import { withUse } from '../go-work';
-import { defaultModule, initWorkspace, languageVersion } from '../init/generator';
+import { initWorkspace } from '../init/generator';
 import { checkModulePath, pathElementProblem } from '../module-path';
+import {
+  checkDirectory,
+  checkFree,
+  checkNothingIsOverwritten,
+  fromWorkspaceRoot,
+  moduleFor,
+  targetName,
+} from '../place';
 import { runGenerator } from '../report';
 import type { AppOptions } from './schema';
 
@@ -40,7 +44,7 @@ export default function app(tree: Tree, options: Options): Promise<GeneratorCall
 
 async function createApp(tree: Tree, options: Options): Promise<GeneratorCallback> {
   const directory = fromWorkspaceRoot(tree, options.directory);
-  checkDirectory(directory);
+  checkDirectory(directory, 'program');
   if (options.module !== undefined) checkModulePath(options.module);
   const callbacks = [await initWorkspace(tree, { ...initOptions(tree, options), skipFormat: true })];
 
@@ -62,7 +66,12 @@ async function createApp(tree: Tree, options: Options): Promise<GeneratorCallbac
   const projectJson = describeProject({ ...options, name, directory, context, isMultistage, isHttp });
   const generated = folders.flatMap((folder) => readdirSync(folder).map(targetName));
   if (projectJson) generated.push('project.json');
-  checkNothingIsOverwritten(tree, directory, generated);
+  checkNothingIsOverwritten(
+    tree,
+    directory,
+    generated,
+    'Choose another folder. Go programs that exist need no generator: they get their targets as they are.',
+  );
 
   for (const folder of folders) {
     generateFiles(tree, folder, directory, {
@@ -94,42 +103,6 @@ function initOptions(tree: Tree, { module }: Options): { layout: 'module'; modul
   return module !== undefined && !tree.exists('go.mod') ? { layout: 'module', module } : { layout: 'module' };
 }
 
-/** The folder relative to the workspace root, `/`-separated; a relative one starts where the user stands, as everywhere in Nx. */
-function fromWorkspaceRoot(tree: Tree, directory: string): string {
-  const here = relative(tree.root, process.env.INIT_CWD ?? process.cwd())
-    .split(sep)
-    .join('/');
-  const path = posix.normalize(directory.replaceAll('\\', '/')).replace(/(?<=.)\/+$/, '');
-  const isInside = here !== '' && !here.startsWith('..') && !/^([A-Za-z]:|\/)/.test(here);
-  if (!isInside || path === here || path.startsWith(`${here}/`)) return path;
-  return posix.join(here, path);
-}
-
-/** @throws NAME_INVALID */
-function checkDirectory(directory: string): void {
-  const problem = directoryProblem(directory);
-  if (problem === undefined) return;
-  throw new SlimGoError('NAME_INVALID', `"${directory}" can't be the folder of a Go program: ${problem}.`, {
-    hint: 'Choose a folder of the workspace such as apps/hello.',
-  });
-}
-
-function directoryProblem(directory: string): string | undefined {
-  if (directory === '.') return undefined;
-  if (directory.startsWith('/') || /^[A-Za-z]:/.test(directory)) return 'it is absolute';
-  const elements = directory.split('/');
-  if (elements[0] === '..') return 'it lies outside the workspace';
-  for (const element of elements) {
-    if (/^[._]/.test(element) || element === 'testdata') return `Go passes by folders like "${element}"`;
-    if (element === 'vendor') return 'Go keeps copies of other modules in "vendor"';
-    if (element === 'dist' || element === 'node_modules') return `git ignores "${element}"`;
-    const problem = pathElementProblem(element);
-    if (problem) return problem;
-  }
-  if (elements.at(-1) === 'internal') return 'in Go "internal" is a folder of packages that are private to its parent';
-  return undefined;
-}
-
 /**
  * The name becomes the repository of the image, the binary and the project.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests
@@ -151,84 +124,9 @@ function checkName(name: string): void {
   });
 }
 
-/** @throws NAME_INVALID when another project has the name, also one that is inferred from its folder */
-function checkFree(tree: Tree, name: string, directory: string): void {
-  const other = getProjects(tree).get(name)?.root ?? mainFolderOf(tree, name, directory);
-  if (other === undefined || other === directory) return;
-  throw new SlimGoError('NAME_INVALID', `There is a project "${name}" already, in ${other}.`, {
-    hint: 'Give this one another name with --name.',
-  });
-}
-
-/** Another folder of this name with a main package: its project needs no project.json that would tell. */
-function mainFolderOf(tree: Tree, name: string, directory: string): string | undefined {
-  let found: string | undefined;
-  visitNotIgnoredFiles(tree, '.', (path) => {
-    const file = path.split(sep).join('/');
-    const folder = posix.dirname(file);
-    if (found !== undefined || folder === directory || posix.basename(folder) !== name) return;
-    if (!file.endsWith('.go') || file.endsWith('_test.go') || tree.exists(posix.join(folder, 'project.json'))) return;
-    if (/(?:^|\/)(?:vendor|testdata|node_modules|[._][^/]*)\//.test(file)) return;
-    try {
-      if (scanGoFile(tree.read(path) ?? Buffer.alloc(0), file).packageName === 'main') found = folder;
-    } catch {
-      // What is no Go makes no project.
-    }
-  });
-  return found;
-}
-
-interface AppModule {
-  /** Folder of its go.mod from the workspace root, `.` for the root itself. */
-  readonly dir: string;
-  readonly path: string;
-  /** Its `go` line, `1.26.0`. */
-  readonly go: string;
-  /** True when the program gets a module for itself. */
-  readonly isNew: boolean;
-}
-
-/** The module around the folder, or one of its own: in a go.work, outside of every module, or when `path` asks for it. */
-async function moduleFor(tree: Tree, directory: string, path: string | undefined): Promise<AppModule> {
-  const dir = enclosingFolders(directory).find((folder) => tree.exists(posix.join(folder, 'go.mod')));
-  if (dir !== undefined) {
-    const file = posix.join(dir, 'go.mod');
-    const { module, go } = parseModFile(tree.read(file, 'utf8') ?? '', file);
-    if (path === undefined || path === module) {
-      return { dir, path: module, go: go?.version ?? (await languageVersion(tree)), isNew: false };
-    }
-  }
-  const work = tree.exists('go.work') ? parseWorkFile(tree.read('go.work', 'utf8') ?? '', 'go.work') : undefined;
-  return {
-    dir: directory,
-    path: path ?? posix.join(await defaultModule(tree), directory),
-    go: work?.go?.version ?? (await languageVersion(tree)),
-    isNew: true,
-  };
-}
-
-/** The folder and those above it, up to the workspace root. */
-function enclosingFolders(directory: string): string[] {
-  return directory === '.' ? ['.'] : [directory, ...enclosingFolders(posix.dirname(directory))];
-}
-
 function packagePath(from: string, directory: string): string {
   const path = posix.relative(from, directory);
   return path === '' ? '.' : `./${path}`;
-}
-
-function targetName(template: string): string {
-  return template.replace('__dot__', '.').replace(/\.template$/, '');
-}
-
-/** @throws FILE_EXISTS naming each file that is in the way */
-function checkNothingIsOverwritten(tree: Tree, directory: string, generated: readonly string[]): void {
-  const goFiles = tree.exists(directory) ? tree.children(directory).filter((file) => file.endsWith('.go')) : [];
-  const inTheWay = [...new Set([...generated.filter((file) => tree.exists(posix.join(directory, file))), ...goFiles])];
-  if (inTheWay.length === 0) return;
-  throw new SlimGoError('FILE_EXISTS', `${directory} has ${inTheWay.join(', ')} already; nothing was changed.`, {
-    hint: 'Choose another folder. Go programs that exist need no generator: they get their targets as they are.',
-  });
 }
 
 /** What must be said in project.json because nothing else says it; undefined where the inferred project is complete. */
