@@ -34,7 +34,7 @@ export default function init(tree: Tree, options: InitOptions): Promise<Generato
 export async function initWorkspace(tree: Tree, options: InitOptions): Promise<GeneratorCallback> {
   if (options.module !== undefined) checkModulePath(options.module);
   registerPlugin(tree);
-  ignoreDist(tree);
+  ignoreInGit(tree, 'dist');
   await addGo(tree, options);
   if (options.deps && !tree.exists(depsFile)) tree.write(depsFile, '{}\n');
   if (tree.exists('go.work') || tree.exists(depsFile)) registerSync(tree);
@@ -58,11 +58,13 @@ function registerSync(tree: Tree): void {
   updateNxJson(tree, { ...nxJson, sync: { ...nxJson.sync, globalGenerators: [...generators, 'slim-go:sync'] } });
 }
 
-function ignoreDist(tree: Tree): void {
+/** Has git ignore folders of this name unless it does. */
+export function ignoreInGit(tree: Tree, folder: string): void {
   const text = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
-  if (text.split(/\r?\n/).some((line) => /^(\*\*\/)?dist\/?$/.test(line.trim()))) return;
+  const forms = new Set([folder, `${folder}/`, `**/${folder}`, `**/${folder}/`]);
+  if (text.split(/\r?\n/).some((line) => forms.has(line.trim()))) return;
   const newline = text.includes('\r\n') ? '\r\n' : '\n';
-  tree.write('.gitignore', `${text}${text === '' || text.endsWith('\n') ? '' : newline}dist${newline}`);
+  tree.write('.gitignore', `${text}${text === '' || text.endsWith('\n') ? '' : newline}${folder}${newline}`);
 }
 
 async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void> {
