@@ -20,8 +20,9 @@ describeWithRegistry('a generated pipeline', () => {
       await workspace.nx(['g', 'slim-go:ci', provider, `--registry=${registry.domain}/acme`]);
     }
     await workspace.commit('pipeline');
-    const main = `apps/${changed}/main.go`;
-    workspace.write(main, workspace.read(main).replace('World', 'pipeline'));
+    for (const file of ['main.go', 'main_test.go'].map((name) => `apps/${changed}/${name}`)) {
+      workspace.write(file, workspace.read(file).replace('World', 'pipeline'));
+    }
     await workspace.commit('change');
   });
   afterAll(() => {

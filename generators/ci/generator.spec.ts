@@ -60,7 +60,7 @@ describe('slim-go:ci', () => {
     await generate(tree, { ...gitlab, mainBranch: 'trunk' });
     const { affected, workflow } = parse(tree.read('.gitlab-ci.yml', 'utf8')!);
     expect(affected.script[0]).toBe('npx nx affected -t lint test docker-build');
-    expect(affected.script[1]).toMatch(/= "trunk"[^]*\n {2}npx nx affected -t docker-push\nfi/);
+    expect(affected.script[1]).toMatch(/= "trunk".*\n {2}npx nx affected -t docker-push --output-style=static\nfi/s);
     expect(workflow.rules[1].if).toContain('"trunk"');
     expect(tree.read('.gitignore', 'utf8')!.split('\n')).toContain('.go');
     expect(readNxJson(tree)!.targetDefaults).toMatchObject({
