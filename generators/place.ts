@@ -112,17 +112,30 @@ export function targetName(template: string): string {
   return template.replace('__dot__', '.').replace(/\.template$/, '');
 }
 
-/** @throws FILE_EXISTS naming each file that is in the way */
+/**
+ * @param generated names of the files that will be written
+ * @param goFiles that are in the way as well; by default all of the folder
+ * @throws FILE_EXISTS naming each file that is in the way
+ */
 export function checkNothingIsOverwritten(
   tree: Tree,
   directory: string,
   generated: readonly string[],
   hint: string,
+  goFiles = goFilesOf(tree, directory),
 ): void {
-  const goFiles = tree.exists(directory) ? tree.children(directory).filter((file) => file.endsWith('.go')) : [];
   const inTheWay = [...new Set([...generated.filter((file) => tree.exists(posix.join(directory, file))), ...goFiles])];
   if (inTheWay.length === 0) return;
   throw new SlimGoError('FILE_EXISTS', `${directory} has ${inTheWay.join(', ')} already; nothing was changed.`, {
     hint,
   });
+}
+
+function goFilesOf(tree: Tree, directory: string): readonly string[] {
+  return tree.exists(directory) ? tree.children(directory).filter((file) => file.endsWith('.go')) : [];
+}
+
+/** What FROM names. */
+export function baseImage(base: 'scratch' | 'alpine'): string {
+  return base === 'alpine' ? 'alpine:3.22' : 'scratch';
 }

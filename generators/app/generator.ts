@@ -17,6 +17,7 @@ import { withUse } from '../go-work';
 import { initWorkspace } from '../init/generator';
 import { checkModulePath, pathElementProblem } from '../module-path';
 import {
+  baseImage,
   checkDirectory,
   checkFree,
   checkNothingIsOverwritten,
@@ -27,7 +28,6 @@ import {
 import { runGenerator } from '../report';
 import type { AppOptions } from './schema';
 
-const alpineVersion = '3.22';
 const certificates = 'golang.org/x/crypto/x509roots/fallback';
 
 /** Options after Nx has filled in the defaults of schema.json. */
@@ -77,8 +77,9 @@ async function createApp(tree: Tree, options: Options): Promise<GeneratorCallbac
     generateFiles(tree, folder, directory, {
       dot: '.',
       binary,
-      base: options.base === 'alpine' ? `alpine:${alpineVersion}` : 'scratch',
+      base: baseImage(options.base),
       port: isHttp ? options.port : undefined,
+      healthcheck: isHttp,
       tzdata: options.tzdata,
       certs: hasCertificates,
       goImage: `${module.go.split('.').slice(0, 2).join('.')}-alpine`,
