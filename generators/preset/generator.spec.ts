@@ -1,0 +1,35 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readNxJson, type Tree } from '@nx/devkit';
+import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import preset from './generator';
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+function workspace(): Tree {
+  const tree = createTreeWithEmptyWorkspace();
+  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-preset-'));
+  folders.push(tree.root);
+  return tree;
+}
+
+describe('slim-go:preset', () => {
+  it('sets up a workspace with a program and its Dockerfile', async () => {
+    const tree = workspace();
+    await preset(tree, { name: 'acme', app: 'hello', template: 'cli', layout: 'module', module: 'example.com/x' });
+    expect(readNxJson(tree)?.plugins).toContain('slim-go');
+    expect(tree.read('go.mod', 'utf8')).toMatch(/^module example\.com\/x\n/);
+    expect(tree.exists('apps/hello/Dockerfile')).toBe(true);
+  });
+
+  it('makes a go.work with a server where that is asked for', async () => {
+    const tree = workspace();
+    await preset(tree, { app: 'api', template: 'http', layout: 'workspace' });
+    expect(tree.read('go.work', 'utf8')).toContain('./apps/api');
+    expect(tree.read('apps/api/Dockerfile', 'utf8')).toContain('EXPOSE 8080');
+  });
+});
