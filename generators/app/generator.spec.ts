@@ -1,24 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readJson, type Tree, writeJson } from '@nx/devkit';
-import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import { withUse } from '../go-work';
 import init from '../init/generator';
+import { workspace } from '../workspace.testdata';
 import app from './generator';
-
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-function workspace(): Tree {
-  const tree = createTreeWithEmptyWorkspace();
-  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-app-'));
-  folders.push(tree.root);
-  return tree;
-}
 
 const defaults = {
   template: 'cli',
@@ -246,8 +233,7 @@ describe('withUse', () => {
     ['go 1.26\nuse "./a/"\n', 'go 1.26\nuse "./a/"\n'],
   ])('adds a folder to %j', (before, after) => {
     expect(withUse(before, 'a')).toBe(after);
-    const folder = mkdtempSync(join(tmpdir(), 'slim-go-work-'));
-    folders.push(folder);
+    const folder = workspace().root;
     writeFileSync(join(folder, 'go.work'), after);
     for (const name of ['a', 'x']) {
       mkdirSync(join(folder, name));

@@ -1,22 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { readJson, type Tree, updateJson, writeJson } from '@nx/devkit';
-import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { workspace } from '../workspace.testdata';
 import init from './generator';
-
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-function workspace(): Tree {
-  const tree = createTreeWithEmptyWorkspace();
-  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-init-'));
-  folders.push(tree.root);
-  return tree;
-}
 
 const minor = spawnSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' }).stdout.match(/go1\.(\d+)/)?.[1];
 

@@ -1,23 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readJson, type Tree } from '@nx/devkit';
-import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
 import init from '../init/generator';
+import { workspace } from '../workspace.testdata';
 import lib from './generator';
-
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-function workspace(): Tree {
-  const tree = createTreeWithEmptyWorkspace();
-  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-lib-'));
-  folders.push(tree.root);
-  return tree;
-}
 
 const generate = (tree: Tree, directory: string, options: Partial<Parameters<typeof lib>[1]> = {}) =>
   lib(tree, { internal: false, skipFormat: true, directory, ...options });

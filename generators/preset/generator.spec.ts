@@ -1,21 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { readNxJson, type Tree } from '@nx/devkit';
-import { createTreeWithEmptyWorkspace } from '@nx/devkit/testing';
+import { readNxJson } from '@nx/devkit';
+import { workspace } from '../workspace.testdata';
 import preset from './generator';
-
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-function workspace(): Tree {
-  const tree = createTreeWithEmptyWorkspace();
-  tree.root = mkdtempSync(join(tmpdir(), 'slim-go-preset-'));
-  folders.push(tree.root);
-  return tree;
-}
 
 describe('slim-go:preset', () => {
   it('sets up a workspace with a program and its Dockerfile', async () => {
