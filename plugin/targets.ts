@@ -5,6 +5,7 @@ import { closureOf } from '../go/closure';
 import { depsPath, moduleState, packageKey, parseDeps } from '../go/deps';
 import { type GoTree, inFolder, isWithin, type Module, type ModuleContext, versionFiles } from '../go/packages';
 import { type DockerfileDescription, describeDockerfile } from '../image/dockerfile/describe';
+import { parseLayoutContext } from '../image/layout-context';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
 import { contextInputs, readsFolder } from './image-inputs';
 import { compileInputs, globLiteral, type Input, moduleInputs, testFileInputs } from './inputs';
@@ -257,8 +258,13 @@ function imageTargets(project: GoProject, build: BuildPlan, sources: TargetSourc
 function baseInputs(project: GoProject, images: readonly string[], { buildContexts }: Options): Input[] {
   if (images.length === 0) return [];
   const layouts = Object.values(isStringRecord(buildContexts) ? buildContexts : {}).flatMap((context) => {
-    const [, path] = /^oci-layout:\/\/(.*?)(?::[\w.-]+)?$/.exec(context) ?? [];
-    return path === undefined ? [] : [`{workspaceRoot}/${globLiteral(posix.normalize(path))}/**/*`];
+    try {
+      const layout = parseLayoutContext(context);
+      return layout ? [`{workspaceRoot}/${globLiteral(layout.folder)}/**/*`] : [];
+    } catch {
+      // The executor says what is wrong.
+      return [];
+    }
   });
   return [`{workspaceRoot}/${globLiteral(inFolder(project.root, 'image.lock.json'))}`, ...layouts];
 }

@@ -7,6 +7,12 @@ import { SlimGoError } from '../errors';
 import { digestOf } from '../image/manifest';
 import { replaceFile, writeAt } from '../image/replace-file';
 
+/** An uncompressed layer on disk. */
+interface KeptLayer {
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
 /** Nothing that was used so lately is removed: another build may be reading it. */
 const safeMs = 60 * 60 * 1000;
 
@@ -25,7 +31,10 @@ export class BlobCache {
   async document(digest: string): Promise<Buffer | undefined> {
     const bytes = await readFile(this.fileOf(digest)).catch(() => undefined);
     if (bytes === undefined) return undefined;
-    if (digestOf(bytes) === digest) return bytes;
+    if (digestOf(bytes) === digest) {
+      markUsed(this.fileOf(digest));
+      return bytes;
+    }
     await rm(this.fileOf(digest), { force: true });
     return undefined;
   }
@@ -36,17 +45,12 @@ export class BlobCache {
   }
 
   /** An uncompressed layer; undefined where it isn't there. */
-  async layer(diffId: string): Promise<{ readonly path: string; readonly sizeBytes: number } | undefined> {
+  async layer(diffId: string): Promise<KeptLayer | undefined> {
     const path = this.fileOf(diffId);
     const sizeBytes = (await stat(path).catch(() => undefined))?.size;
     if (sizeBytes === undefined) return undefined;
     if ((await digestOfFile(path)) === diffId) {
-      const now = new Date();
-      try {
-        utimesSync(path, now, now);
-      } catch {
-        // A cache that is only read keeps no order of use.
-      }
+      markUsed(path);
       return { path, sizeBytes };
     }
     await rm(path, { force: true });
@@ -67,8 +71,10 @@ export class BlobCache {
   }
 
   /** Takes over a file whose digest the caller has made sure of. */
-  async keepLayer(diffId: string, file: string): Promise<void> {
-    await rename(file, this.fileOf(diffId));
+  async keepLayer(diffId: string, file: string): Promise<KeptLayer> {
+    const path = this.fileOf(diffId);
+    await rename(file, path);
+    return { path, sizeBytes: (await stat(path)).size };
   }
 
   /** Removes what was left by a process that was killed, and what is over the limit. */
@@ -99,6 +105,15 @@ export async function digestOfFile(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file, { highWaterMark: 1024 * 1024 }), hash);
   return `sha256:${hash.digest('hex')}`;
+}
+
+function markUsed(path: string): void {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+  } catch {
+    // A cache that is only read keeps no order of use.
+  }
 }
 
 function names(folder: string): readonly string[] {

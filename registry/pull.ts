@@ -55,12 +55,7 @@ export async function pullImage(options: PullOptions): Promise<Image> {
   const layers = new Map<string, Layer>();
   await inParallel([...diffIds.entries()], async ([index, diffId]) => {
     requireDigest(source, diffId);
-    let found = await cache.layer(diffId);
-    if (!found) {
-      await fetchLayer(options, blobs[index]!, diffId);
-      found = await cache.layer(diffId);
-    }
-    if (!found) throw invalid(source, `its layer ${diffId} can't be kept`);
+    const found = (await cache.layer(diffId)) ?? (await fetchLayer(options, blobs[index]!, diffId));
     if (signal.aborted) throw new SlimGoError('ABORTED', `${source.name}: stopped.`);
     layers.set(diffId, { tar: { ...found, offsetBytes: 0 } });
   });
@@ -147,7 +142,7 @@ async function readDocument({ source, cache }: PullOptions, kind: 'manifests' | 
   }
 }
 
-async function fetchLayer(options: PullOptions, blob: Descriptor, diffId: string): Promise<void> {
+async function fetchLayer(options: PullOptions, blob: Descriptor, diffId: string) {
   const { source, cache, onLayer, signal } = options;
   requireDigest(source, blob.digest);
   const compressed = cache.temporaryFile();
@@ -161,8 +156,9 @@ async function fetchLayer(options: PullOptions, blob: Descriptor, diffId: string
     await pipeline([...streams, createWriteStream(plain)], { signal });
     const found = await digestOfFile(plain);
     if (found !== diffId) throw damaged(source, diffId, found);
-    await cache.keepLayer(diffId, plain);
+    const kept = await cache.keepLayer(diffId, plain);
     onLayer(blob.size);
+    return kept;
   } catch (error) {
     if (signal.aborted) throw new SlimGoError('ABORTED', `${source.name}: stopped.`, { cause: error });
     if ((error as NodeJS.ErrnoException).code?.startsWith('Z'))

@@ -1,4 +1,4 @@
-import { cpSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SlimGoError } from '../errors';
 import { digestOf } from '../image/manifest';
@@ -89,7 +89,7 @@ export class LayoutSource implements ImageSource {
   }
 
   async download(digest: string, file: string): Promise<void> {
-    this.orExplain(() => cpSync(join(this.folder, 'blobs', ...digest.split(':')), file));
+    this.orExplain(() => copyFileSync(join(this.folder, 'blobs', ...digest.split(':')), file));
   }
 
   private read(path: string): Buffer {

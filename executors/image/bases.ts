@@ -1,9 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, isAbsolute, join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { SlimGoError } from '../../errors';
 import { type BaseImages, type BaseReference, baseKey, type DockerfilePlan } from '../../image/dockerfile/plan';
 import type { Image } from '../../image/image';
+import { parseLayoutContext } from '../../image/layout-context';
 import { familiarReference, parseReference, type Reference } from '../../image/reference';
 import { formatPlatform } from '../../platform';
 import { BlobCache } from '../../registry/blob-cache';
@@ -35,6 +36,7 @@ export class Bases {
   private readonly pins: Record<string, Pin>;
   private readonly cache = openCache(process.env);
   private readonly sources = new Map<string, ImageSource>();
+  private hasFetched = false;
 
   constructor(private readonly options: BaseOptions) {
     this.pins = { ...readPins(options.lock) };
@@ -55,7 +57,7 @@ export class Bases {
           images.set(key, await this.loadOne(base, plan.file, join(scratch, `base-${images.size}`)));
       }
     }
-    this.cache.trim();
+    if (this.hasFetched) this.cache.trim();
     if (JSON.stringify(this.pins) !== before) await writePins(this.options.lock, this.pins, this.options.signal);
     return images;
   }
@@ -108,10 +110,10 @@ export class Bases {
 
   private originOf({ reference: text, line }: BaseReference, file: string): Origin {
     const context = this.options.buildContexts[text];
-    if (context?.startsWith('oci-layout://')) {
-      const [, path = '', tag] = /^oci-layout:\/\/(.*?)(?::([\w.-]+))?$/.exec(context) ?? [];
-      const folder = isAbsolute(path) ? path : resolve(this.options.workspace, path);
-      return { kind: 'layout', source: new LayoutSource(context, folder, tag) };
+    const layout = context === undefined ? undefined : parseLayoutContext(context);
+    if (layout) {
+      const folder = join(this.options.workspace, layout.folder);
+      return { kind: 'layout', source: new LayoutSource(context!, folder, layout.tag) };
     }
     if (context !== undefined && !context.startsWith('docker-image://')) {
       throw new SlimGoError('OPTION_INVALID', `The build context "${text}" is "${context}", which is not known here.`, {
@@ -154,8 +156,10 @@ export class Bases {
       fetchedBytes += sizeBytes;
     };
     const image = await pullImage({ source, digest, platform, cache: this.cache, onLayer, signal });
-    if (fetchedBytes > 0)
+    if (fetchedBytes > 0) {
+      this.hasFetched = true;
       console.log(`${base.reference}  ${formatPlatform(platform)}: pulled ${formatSize(fetchedBytes)}`);
+    }
     return image;
   }
 
