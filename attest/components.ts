@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BuildInfo, readBuildInfo } from '../go/build-info';
+import { moduleCachePath } from '../go/deps';
 import { readContent } from '../image/content';
 import type { Layer } from '../image/image';
 import { treeOfLayers } from '../image/layer-tree';
@@ -72,10 +73,8 @@ export function componentsOf(programs: readonly Program[], moduleCache: string |
   return [...components].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, component]) => component);
 }
 
-/** Upper-case letters are `!` and the small one. https://go.dev/ref/mod#module-cache */
 function findLicence(moduleCache: string, path: string, version: string): string | undefined {
-  const escaped = (text: string) => text.replace(/[A-Z]/g, (letter) => `!${letter.toLowerCase()}`);
-  const folder = join(moduleCache, `${escaped(path)}@${escaped(version)}`);
+  const folder = join(moduleCache, moduleCachePath(`${path}@${version}`));
   let names: string[];
   try {
     names = readdirSync(folder);

@@ -6,3 +6,16 @@ export function git(cwd: string, args: readonly string[]): string | undefined {
   const line = stdout?.trim();
   return status === 0 && line ? line : undefined;
 }
+
+/**
+ * `git@github.com:acme/mono.git` and `https://token@github.com/acme/mono` -> `https://github.com/acme/mono`, so that how
+ * somebody cloned the repository changes no image and no credential gets into one. Undefined for a local path.
+ */
+export function webAddress(remote: string): string | undefined {
+  const scp = /^(?:[^@/\s]+@)?([\w.-]+\.[\w.-]+):(?!\/\/)\/?(.+)$/.exec(remote);
+  const url = /^(?:https?|ssh|git):\/\/(?:[^@/]*@)?([^/:]+)(?::(\d+))?\/(.+)$/.exec(remote);
+  const [, host, port, path] = scp ? [scp[0], scp[1], undefined, scp[2]] : (url ?? []);
+  if (host === undefined || path === undefined) return undefined;
+  const keptPort = port !== undefined && /^https?:/.test(remote) ? `:${port}` : '';
+  return `https://${host}${keptPort}/${path.replace(/\/+$/, '').replace(/\.git$/, '')}`;
+}

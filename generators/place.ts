@@ -3,6 +3,7 @@ import { getProjects, type Tree, visitNotIgnoredFiles } from '@nx/devkit';
 import { SlimGoError } from '../errors';
 import { parseModFile, parseWorkFile } from '../go/modfile';
 import { scanGoFile } from '../go/scan';
+import { withUse } from './go-work';
 import { defaultModule, languageVersion } from './init/generator';
 import { pathElementProblem } from './module-path';
 
@@ -138,4 +139,35 @@ function goFilesOf(tree: Tree, directory: string): readonly string[] {
 /** What FROM names. */
 export function baseImage(base: 'scratch' | 'alpine'): string {
   return base === 'alpine' ? 'alpine:3.22' : 'scratch';
+}
+
+/** Writes go.mod for a module that is new, and names it in go.work where there is one. */
+export function writeModule(tree: Tree, directory: string, module: ModuleAround): void {
+  if (!module.isNew) return;
+  tree.write(posix.join(directory, 'go.mod'), `module ${module.path}\n\ngo ${module.go}\n`);
+  if (tree.exists('go.work')) tree.write('go.work', withUse(tree.read('go.work', 'utf8') ?? '', directory));
+}
+
+/** What every project.json begins with. @param tags separated by commas */
+export function projectHead(
+  name: string,
+  directory: string,
+  projectType: 'application' | 'library',
+  tags: string | undefined,
+): {
+  readonly name: string;
+  readonly $schema: string;
+  readonly projectType: string;
+  readonly tags?: readonly string[];
+} {
+  const list = (tags ?? '')
+    .split(',')
+    .map((tag) => tag.trim())
+    .filter(Boolean);
+  return {
+    name,
+    $schema: posix.join(posix.relative(directory, '.') || '.', 'node_modules/nx/schemas/project-schema.json'),
+    projectType,
+    ...(list.length > 0 && { tags: list }),
+  };
 }

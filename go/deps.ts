@@ -163,7 +163,7 @@ class ModuleCacheReader {
     const { path, version } = module;
     // After a replacement by another module its path stands in front of the version.
     const source = version.includes('@') ? version : `${path}@${version}`;
-    const folder = join(this.moduleCache, escaped(source));
+    const folder = join(this.moduleCache, moduleCachePath(source));
     if (!existsSync(folder)) this.missing.add(source);
     const dir = join(folder, importPath.slice(path.length));
     if (!existsSync(dir)) return undefined;
@@ -187,9 +187,12 @@ interface CachedPackage {
   readonly imports: readonly string[];
 }
 
-/** https://go.dev/ref/mod#module-cache: `!` and the small letter for each capital. */
-function escaped(path: string): string {
-  return path.replace(/[A-Z]/g, (letter) => `!${letter.toLowerCase()}`);
+/**
+ * A module's folder in GOMODCACHE: `!` and the small letter for each capital. https://go.dev/ref/mod#module-cache
+ * @param module `github.com/Acme/lib@v1.2.3`
+ */
+export function moduleCachePath(module: string): string {
+  return module.replace(/[A-Z]/g, (letter) => `!${letter.toLowerCase()}`);
 }
 
 function digest(value: unknown): string {

@@ -8,8 +8,7 @@ import { layersOf, type PushableImage } from '../../image/pushable';
 import type { ImageRecord } from '../../image/record';
 import type { Reference } from '../../image/reference';
 import type { Attachment } from '../../registry/referrers';
-import { git } from '../git';
-import { webAddress } from '../image/labels';
+import { git, webAddress } from '../git';
 import { pinned, readPins } from '../image/lock';
 import { currentProject, imageFiles } from '../project';
 

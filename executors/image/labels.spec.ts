@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { imageLabels, webAddress } from './labels';
+import { webAddress } from '../git';
+import { imageLabels } from './labels';
 
 describe('webAddress', () => {
   it.each([

@@ -1,4 +1,4 @@
-import { git } from '../git';
+import { git, webAddress } from '../git';
 
 /** The labels that every image gets unless the user or the Dockerfile sets them. */
 export interface ImageLabels {
@@ -23,17 +23,4 @@ export function imageLabels({ title, folder, revision }: ImageLabels): Readonly<
     ...(source === undefined ? {} : { 'org.opencontainers.image.source': source }),
     ...(commit === undefined ? {} : { 'org.opencontainers.image.revision': commit }),
   };
-}
-
-/**
- * `git@github.com:acme/mono.git` and `https://token@github.com/acme/mono` -> `https://github.com/acme/mono`, so that how
- * somebody cloned the repository changes no image and no credential gets into one. Undefined for a local path.
- */
-export function webAddress(remote: string): string | undefined {
-  const scp = /^(?:[^@/\s]+@)?([\w.-]+\.[\w.-]+):(?!\/\/)\/?(.+)$/.exec(remote);
-  const url = /^(?:https?|ssh|git):\/\/(?:[^@/]*@)?([^/:]+)(?::(\d+))?\/(.+)$/.exec(remote);
-  const [, host, port, path] = scp ? [scp[0], scp[1], undefined, scp[2]] : (url ?? []);
-  if (host === undefined || path === undefined) return undefined;
-  const keptPort = port !== undefined && /^https?:/.test(remote) ? `:${port}` : '';
-  return `https://${host}${keptPort}/${path.replace(/\/+$/, '').replace(/\.git$/, '')}`;
 }

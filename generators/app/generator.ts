@@ -13,7 +13,6 @@ import {
 import { SlimGoError } from '../../errors';
 import { binaryName } from '../../go/build';
 import { runGo } from '../../go/toolchain';
-import { withUse } from '../go-work';
 import { initWorkspace } from '../init/generator';
 import { checkModulePath, pathElementProblem } from '../module-path';
 import {
@@ -23,7 +22,9 @@ import {
   checkNothingIsOverwritten,
   fromWorkspaceRoot,
   moduleFor,
+  projectHead,
   targetName,
+  writeModule,
 } from '../place';
 import { runGenerator } from '../report';
 import type { AppOptions } from './schema';
@@ -89,10 +90,7 @@ async function createApp(tree: Tree, options: Options): Promise<GeneratorCallbac
       packagePath: packagePath(context, directory),
     });
   }
-  if (module.isNew) {
-    tree.write(posix.join(directory, 'go.mod'), `module ${module.path}\n\ngo ${module.go}\n`);
-    if (tree.exists('go.work')) tree.write('go.work', withUse(tree.read('go.work', 'utf8') ?? '', directory));
-  }
+  writeModule(tree, directory, module);
   if (projectJson) writeJson(tree, posix.join(directory, 'project.json'), projectJson);
   if (hasCertificates) callbacks.push(() => runGenerator(() => requireCertificates(join(tree.root, module.dir))));
   if (!options.skipFormat) await formatFiles(tree);
@@ -149,19 +147,10 @@ function describeProject(app: {
       readyWhen: { url: `http://127.0.0.1:${app.port}/healthz` },
     };
   }
-  const tags = (app.tags ?? '')
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter(Boolean);
+  const head = projectHead(app.name, app.directory, 'application', app.tags);
   const hasTargets = Object.keys(targets).length > 0;
-  if (!hasTargets && tags.length === 0 && app.name === posix.basename(app.directory)) return undefined;
-  return {
-    name: app.name,
-    $schema: posix.join(posix.relative(app.directory, '.') || '.', 'node_modules/nx/schemas/project-schema.json'),
-    projectType: 'application',
-    ...(tags.length > 0 && { tags }),
-    ...(hasTargets && { targets }),
-  };
+  if (!hasTargets && !head.tags && app.name === posix.basename(app.directory)) return undefined;
+  return { ...head, ...(hasTargets && { targets }) };
 }
 
 async function requireCertificates(moduleDir: string): Promise<void> {

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import {
   detectPackageManager,
@@ -13,8 +12,7 @@ import {
 } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { parseReference } from '../../image/reference';
-import { ignoreInGit, initWorkspace, languageVersion } from '../init/generator';
-import { moduleOfRemote } from '../module-path';
+import { ignoreInGit, initWorkspace, languageVersion, remoteModule } from '../init/generator';
 import { runGenerator } from '../report';
 import type { CiOptions } from './schema';
 
@@ -68,12 +66,7 @@ async function createPipeline(tree: Tree, options: Options): Promise<GeneratorCa
 
 /** The provider's registry, with the path that it gives this repository. */
 function ownRegistry(tree: Tree, host: string): string {
-  const { stdout } = spawnSync('git', ['config', '--get', 'remote.origin.url'], { cwd: tree.root, encoding: 'utf8' });
-  const path = moduleOfRemote(stdout?.trim() ?? '')
-    ?.split('/')
-    .slice(1)
-    .join('/')
-    .toLowerCase();
+  const path = remoteModule(tree)?.split('/').slice(1).join('/').toLowerCase();
   if (path) return `${host}/${path}`;
   logger.warn(`There is no git remote: nx.json has images pushed to ${host}/acme, which you will want to change.`);
   return `${host}/acme`;

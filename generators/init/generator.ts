@@ -95,14 +95,21 @@ export async function languageVersion(tree: Tree): Promise<string> {
   }
 }
 
+function git(tree: Tree, ...args: string[]): string {
+  return spawnSync('git', args, { cwd: tree.root, encoding: 'utf8', windowsHide: true }).stdout?.trim() ?? '';
+}
+
+/** The module path that the git remote `origin` stands for: `github.com/acme/mono`. */
+export function remoteModule(tree: Tree): string | undefined {
+  return moduleOfRemote(git(tree, 'config', '--get', 'remote.origin.url'));
+}
+
 /** The module path of the workspace root: that of the git remote `origin`, otherwise `example.com/<workspace>`. */
 export async function defaultModule(tree: Tree): Promise<string> {
-  const git = (...args: string[]): string =>
-    spawnSync('git', args, { cwd: tree.root, encoding: 'utf8', windowsHide: true }).stdout?.trim() ?? '';
-  const remote = moduleOfRemote(git('config', '--get', 'remote.origin.url'));
+  const remote = remoteModule(tree);
   if (remote !== undefined) {
     // The workspace may be a folder of the repository.
-    return [remote, ...git('rev-parse', '--show-prefix').split('/')].filter(Boolean).join('/');
+    return [remote, ...git(tree, 'rev-parse', '--show-prefix').split('/')].filter(Boolean).join('/');
   }
   const name = tree.exists('package.json') ? readJson<{ name?: string }>(tree, 'package.json').name : undefined;
   // create-nx-workspace calls the root package @<workspace>/source.

@@ -1,10 +1,17 @@
 import { join, posix } from 'node:path';
 import { formatFiles, type GeneratorCallback, generateFiles, runTasksInSerial, type Tree, writeJson } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
-import { withUse } from '../go-work';
 import { initWorkspace } from '../init/generator';
 import { checkModulePath, pathElementProblem } from '../module-path';
-import { checkDirectory, checkFree, checkNothingIsOverwritten, fromWorkspaceRoot, moduleFor } from '../place';
+import {
+  checkDirectory,
+  checkFree,
+  checkNothingIsOverwritten,
+  fromWorkspaceRoot,
+  moduleFor,
+  projectHead,
+  writeModule,
+} from '../place';
 import { runGenerator } from '../report';
 import type { LibOptions } from './schema';
 
@@ -38,21 +45,10 @@ async function createLib(tree: Tree, options: Options): Promise<GeneratorCallbac
   checkNothingIsOverwritten(tree, directory, files, 'Choose another folder.');
 
   generateFiles(tree, join(__dirname, 'files'), directory, { package: packageName });
-  if (module.isNew) {
-    tree.write(posix.join(directory, 'go.mod'), `module ${module.path}\n\ngo ${module.go}\n`);
-    if (tree.exists('go.work')) tree.write('go.work', withUse(tree.read('go.work', 'utf8') ?? '', directory));
-  }
-  const tags = (options.tags ?? '')
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter(Boolean);
-  if (!module.isNew || tags.length > 0 || name !== posix.basename(directory)) {
-    writeJson(tree, posix.join(directory, 'project.json'), {
-      name,
-      $schema: posix.join(posix.relative(directory, '.') || '.', 'node_modules/nx/schemas/project-schema.json'),
-      projectType: 'library',
-      ...(tags.length > 0 && { tags }),
-    });
+  writeModule(tree, directory, module);
+  const head = projectHead(name, directory, 'library', options.tags);
+  if (!module.isNew || head.tags || name !== posix.basename(directory)) {
+    writeJson(tree, posix.join(directory, 'project.json'), head);
   }
   if (!options.skipFormat) await formatFiles(tree);
   return runTasksInSerial(install);
