@@ -19,9 +19,10 @@ import { hostPlatform } from '../platform';
 import { edge, type KeptGraph, readGraph, writeGraph } from './graph-cache';
 import { findProjects, type GoProject, groupBy, type StatedProject } from './projects';
 import { SourceCache } from './source-cache';
-import { type PluginOptions, targetsOf } from './targets';
+import type { PluginOptions } from './sources';
+import { targetsOf } from './targets';
 
-export type { PluginOptions } from './targets';
+export type { PluginOptions } from './sources';
 
 export const name = 'slim-go';
 

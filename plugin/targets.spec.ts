@@ -2,7 +2,8 @@ import { moduleState, packageKey } from '../go/deps';
 import { GoTree } from '../go/packages';
 import { formatPlatform, hostContainerPlatform, hostPlatform } from '../platform';
 import { findProjects, type StatedProject } from './projects';
-import { type PluginOptions, targetsOf } from './targets';
+import type { PluginOptions } from './sources';
+import { targetsOf } from './targets';
 
 const warnings: string[] = [];
 

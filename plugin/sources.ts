@@ -1,0 +1,69 @@
+import { posix } from 'node:path';
+import type { NxJsonConfiguration, TargetConfiguration } from '@nx/devkit';
+import type { GoTree } from '../go/packages';
+import type { GoProject } from './projects';
+
+/** Options of the plugin in nx.json: what its targets are called. */
+export interface PluginOptions {
+  readonly buildTargetName?: string;
+  readonly testTargetName?: string;
+  readonly lintTargetName?: string;
+  readonly formatTargetName?: string;
+  readonly tidyTargetName?: string;
+  readonly imageTargetName?: string;
+  readonly dockerBuildTargetName?: string;
+  readonly dockerRunTargetName?: string;
+  readonly dockerPushTargetName?: string;
+  readonly updateBaseTargetName?: string;
+  readonly verifyReproTargetName?: string;
+}
+
+/** What targets are made from, beside the project itself. */
+export interface TargetSources {
+  readonly tree: GoTree;
+  readonly options: PluginOptions;
+  readonly nxJson: NxJsonConfiguration;
+  /** A file's text, by its path from the workspace root; undefined where there is none. */
+  readonly readText: (file: string) => string | undefined;
+  readonly warn: (message: string) => void;
+  /** Whether this Nx takes fields of a JSON file for inputs, and `nx affected` with them: from 24 on. */
+  readonly jsonInputs: boolean;
+}
+
+export type Targets = Record<string, TargetConfiguration>;
+export type Options = Readonly<Record<string, unknown>>;
+
+/** Options as Nx will merge them: nx.json's defaults, then the project's own file. */
+export function statedOptions(
+  project: GoProject,
+  { nxJson }: TargetSources,
+  target: string,
+  executor: string,
+): Options {
+  const defaults = (nxJson.targetDefaults ?? {}) as Readonly<Record<string, unknown>>;
+  const found = defaults[executor] ?? defaults[target];
+  const ofDefaults = Array.isArray(found) ? {} : ((found as { options?: Options } | undefined)?.options ?? {});
+  return { ...ofDefaults, ...project.stated?.targets?.[target]?.options };
+}
+
+/** An option that is a path, from the workspace root, '' being that; undefined where it isn't set. */
+export function workspacePath(project: GoProject, value: unknown): string | undefined {
+  if (typeof value !== 'string' || value === '') return undefined;
+  const path = value
+    .replaceAll('\\', '/')
+    .replace('{projectRoot}', project.root || '.')
+    .replace('{workspaceRoot}', '.')
+    .replace('{projectName}', project.name);
+  const normal = posix.normalize(path).replace(/\/$/, '');
+  return normal === '.' ? '' : normal;
+}
+
+export function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string') : [];
+}
+
+export function isStringRecord(value: unknown): value is Record<string, string> {
+  return (
+    typeof value === 'object' && value !== null && Object.values(value).every((entry) => typeof entry === 'string')
+  );
+}
