@@ -1,5 +1,18 @@
 import { spawnSync } from 'node:child_process';
 
+/** Asks git. */
+export type AskGit = typeof git;
+
+/** `git` that asks once for all tasks of a run. */
+export function gitOnce(): AskGit {
+  const answers = new Map<string, string | undefined>();
+  return (cwd, args) => {
+    const key = [cwd, ...args].join('\0');
+    if (!answers.has(key)) answers.set(key, git(cwd, args));
+    return answers.get(key);
+  };
+}
+
 /** What git prints, without the line's end; undefined where it fails, is not there, or says nothing. */
 export function git(cwd: string, args: readonly string[]): string | undefined {
   const { status, stdout } = spawnSync('git', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });

@@ -7,8 +7,9 @@ export function registryClient(
   domain: string,
   purpose: 'push' | 'pull',
   plainHttp: boolean,
+  env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): RegistryClient {
-  const credentials = () => findCredentials(domain, { env: process.env, home: homedir() });
+  const credentials = () => findCredentials(domain, { env, home: homedir() });
   return new RegistryClient({ domain, credentials, plainHttp, purpose, signal });
 }

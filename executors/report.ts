@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { styleText } from 'node:util';
 import { SlimGoError } from '../errors';
 
@@ -17,6 +18,8 @@ export async function runExecutor<Result extends { readonly success: boolean }>(
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result | { success: false }> {
   const controller = new AbortController();
+  // A batch has as many that wait for it as it has tasks.
+  setMaxListeners(0, controller.signal);
   let firstAtMs: number | undefined;
   const interrupt = (name: NodeJS.Signals): void => {
     if (firstAtMs === undefined) {
@@ -48,10 +51,13 @@ export async function runExecutor<Result extends { readonly success: boolean }>(
   }
 }
 
-/** Prints the message, and under it the indented hint, to standard error. In colour on a terminal, unless NO_COLOR is set. */
-function reportError({ message, hint }: SlimGoError): void {
-  process.stderr.write(`${colour('red', message)}\n`);
-  if (hint !== undefined) process.stderr.write(`${hint.replace(/^/gm, '  ')}\n`);
+function reportError(error: SlimGoError): void {
+  process.stderr.write(formatError(error));
+}
+
+/** The message, and under it the indented hint. In colour on a terminal, unless NO_COLOR is set. */
+export function formatError({ message, hint }: SlimGoError): string {
+  return `${colour('red', message)}\n${hint === undefined ? '' : `${hint.replace(/^/gm, '  ')}\n`}`;
 }
 
 function colour(name: 'red', text: string): string {

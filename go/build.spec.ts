@@ -55,7 +55,7 @@ async function build(dir: string, over: Partial<ResolvedBuild> = {}) {
   const one = resolved(dir, over);
   let output = '';
   const [outcome] = await goBuild([one], {
-    onOutput: (chunk) => {
+    onOutput: (_, chunk) => {
       output += chunk;
     },
   });
@@ -103,7 +103,7 @@ describe('goBuild', () => {
     writeFileSync(bad.outputFile, 'former');
     let output = '';
     const outcomes = await goBuild([bad, resolved(dir)], {
-      onOutput: (chunk) => {
+      onOutput: (_, chunk) => {
         output += chunk;
       },
     });
@@ -152,11 +152,11 @@ describe('goBuild', () => {
 
   it('refuses a variant that Go does not know, and an env that contradicts the platform', async () => {
     const dir = module({ 'main.go': hello });
-    await expect(build(dir, { platform: parsePlatform('linux/arm/v9') })).rejects.toMatchObject({
+    expect((await build(dir, { platform: parsePlatform('linux/arm/v9') })).error).toMatchObject({
       code: 'PLATFORM_INVALID',
       hint: 'There are v5, v6, v7, v8.',
     });
-    await expect(build(dir, { env: { GOARCH: 'mips' } })).rejects.toMatchObject({ code: 'OPTION_INVALID' });
+    expect((await build(dir, { env: { GOARCH: 'mips' } })).error).toMatchObject({ code: 'OPTION_INVALID' });
   });
 
   it('fails when arguments of the user send the binary elsewhere', async () => {
@@ -200,6 +200,115 @@ describe('goBuild', () => {
       return true;
     });
     expect(readdirSync(dirname(one.outputFile))).toEqual([]);
+  });
+});
+
+describe('goBuild of many programs', () => {
+  const program = (text: string) =>
+    `package main\n\nimport "example.com/shop/lib"\n\nfunc main() { println(lib.Name, "${text}") }\n`;
+  const shop = (files: Record<string, string> = {}) =>
+    module({
+      'lib/lib.go': 'package lib\n\nconst Name = "shop"\n',
+      'a/main.go': program('a'),
+      'b/main.go': program('b'),
+      'b/cmd/a/main.go': program('the other a'),
+      ...files,
+    });
+  const buildOf = (dir: string, folder: string, over: Partial<ResolvedBuild> = {}) =>
+    resolved(dir, {
+      main: join(dir, folder),
+      outputFile: join(dir, folder, 'dist', folder.split('/').at(-1)!),
+      ...over,
+    });
+
+  /** A `go` in front of the real one, which writes down how it was called. */
+  function countedGo(dir: string): { readonly env: NodeJS.ProcessEnv; readonly builds: () => string[] } {
+    const go = spawnSync(process.platform === 'win32' ? 'where' : 'which', ['go'], { encoding: 'utf8' }).stdout.trim();
+    const log = join(dir, 'calls');
+    mkdirSync(join(dir, 'bin'));
+    writeFileSync(join(dir, 'bin', 'go'), `#!/bin/sh\necho "$@" >> ${log}\nexec ${go} "$@"\n`, { mode: 0o755 });
+    return {
+      env: { ...process.env, PATH: `${join(dir, 'bin')}:${process.env.PATH}` },
+      builds: () =>
+        readFileSync(log, 'utf8')
+          .split('\n')
+          .filter((line) => line.startsWith('build')),
+    };
+  }
+
+  it('compiles by one `go build` what differs in the package alone, to the same bytes as one by one', async () => {
+    const dir = shop();
+    const { env: processEnv, builds } = countedGo(dir);
+    const all = ['a', 'b', 'b/cmd/a'].map((folder) => buildOf(dir, folder, { processEnv }));
+    const race = buildOf(dir, 'a', { ldflags: '-X main.x=1', outputFile: join(dir, 'other', 'a'), processEnv });
+    const outcomes = await goBuild([...all, race]);
+    expect(outcomes.map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(outcomes.map(({ build }) => build)).toEqual([...all, race]);
+    // Two programs called a can't be written into one folder.
+    expect(builds()).toEqual([
+      expect.stringMatching(/ \.\/a \.\/b$/),
+      expect.stringMatching(/ \.\/b\/cmd\/a$/),
+      expect.stringMatching(/main\.x=1 \.\/a$/),
+    ]);
+    for (const [index, one] of all.entries()) {
+      const bytes = readFileSync(one.outputFile);
+      expect(spawnSync(one.outputFile).stderr.toString()).toContain(['shop a', 'shop b', 'shop the other a'][index]);
+      const alone = { ...one, outputFile: join(dir, 'alone') };
+      await goBuild([alone]);
+      expect(readFileSync(alone.outputFile).equals(bytes)).toBe(true);
+      expect(readdirSync(dirname(one.outputFile))).toEqual([one.outputFile.split(/[\\/]/).at(-1)]);
+    }
+  });
+
+  it('compiles the modules of a go.work together', async () => {
+    const dir = shop({
+      'go.work': 'go 1.21\n\nuse (\n\t.\n\t./own\n)\n',
+      'own/go.mod': 'module example.com/own\n\ngo 1.21\n',
+      'own/main.go': program('own'),
+    });
+    const { env: processEnv, builds } = countedGo(dir);
+    const own = buildOf(dir, 'own', { moduleDir: join(dir, 'own'), processEnv });
+    const outcomes = await goBuild([buildOf(dir, 'a', { processEnv }), own]);
+    expect(outcomes.map(({ error }) => error)).toEqual([undefined, undefined]);
+    expect(builds()).toEqual([expect.stringMatching(/ \.\/a \.\/own$/)]);
+    expect(spawnSync(own.outputFile).stderr.toString()).toBe('shop own\n');
+  });
+
+  it.each([
+    ['does not compile', 'package main\n\nfunc main() { nothing() }\n', 'undefined: nothing'],
+    [
+      'imports what is not there',
+      'package main\n\nimport _ "example.com/shop/gone"\n\nfunc main() {}\n',
+      'example.com/shop/gone',
+    ],
+    ['is no program', 'package bad\n', undefined],
+    ['is no Go', 'package', 'expected'],
+  ])('fails the one that %s alone, with its own message', async (_, text, message) => {
+    const dir = shop({ 'bad/main.go': text });
+    const all = ['a', 'bad', 'b'].map((folder) => buildOf(dir, folder));
+    const output = new Map<ResolvedBuild, string>();
+    const outcomes = await goBuild(all, {
+      onOutput: (build, chunk) => output.set(build, `${output.get(build) ?? ''}${chunk}`),
+    });
+    expect(outcomes.map(({ error }) => error?.code)).toEqual([undefined, 'GO_BUILD_FAILED', undefined]);
+    expect(spawnSync(all[2]!.outputFile).stderr.toString()).toBe('shop b\n');
+    expect([...output.keys()]).toEqual(message === undefined ? [] : [all[1]]);
+    const alone: string[] = [];
+    const [single] = await goBuild([all[1]!], { onOutput: (_build, chunk) => alone.push(String(chunk)) });
+    expect(output.get(all[1]!) ?? '').toBe(alone.join(''));
+    if (message) expect(alone.join('')).toContain(message);
+    expect(outcomes[1]?.error?.message).toBe(single?.error?.message);
+  });
+
+  it('takes no program from a go that was killed', async () => {
+    const dir = shop();
+    const { env: processEnv } = countedGo(dir);
+    writeFileSync(join(dir, 'bin', 'go'), '#!/bin/sh\n[ "$1" = env ] && echo \'{"GOFLAGS":""}\' && exit\nkill -9 $$\n');
+    const outcomes = await goBuild(['a', 'b'].map((folder) => buildOf(dir, folder, { processEnv })));
+    expect(outcomes.map(({ error }) => error?.message)).toEqual([
+      expect.stringContaining('was killed'),
+      expect.stringContaining('was killed'),
+    ]);
   });
 });
 

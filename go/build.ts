@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { SlimGoError } from '../errors';
 import { formatPlatform, type Platform } from '../platform';
 import { isStatic, readBinary, verifyPlatform } from './binary';
 import { explainDynamic } from './cgo';
 import { parseModFile } from './modfile';
-import { enclosing, goEnv, goTooOld, runGo } from './toolchain';
+import { enclosing, type GoCall, goEnv, goTooOld, runGo } from './toolchain';
 
 /** One binary to be built: nothing is left to decide, all paths are absolute. */
 export interface ResolvedBuild {
@@ -29,6 +29,8 @@ export interface ResolvedBuild {
   readonly cgo: boolean;
   /** Stamp the commit into the binary (`-buildvcs`): an empty commit then makes another binary. */
   readonly vcs: boolean;
+  /** The environment that `env` is added to. Default: this process's. */
+  readonly processEnv?: NodeJS.ProcessEnv;
   /** Added to the environment of `go`. */
   readonly env: Readonly<Record<string, string>>;
   /** More arguments of `go build`, before the package and after ours, so that they win. */
@@ -49,67 +51,186 @@ export interface BuildOutcome {
 export interface BuildCall {
   readonly signal?: AbortSignal | undefined;
   /** Gets what `go` prints, unchanged. */
-  readonly onOutput?: ((chunk: Buffer, stream: 'stdout' | 'stderr') => void) | undefined;
+  readonly onOutput?: ((build: ResolvedBuild, chunk: Buffer, stream: 'stdout' | 'stderr') => void) | undefined;
 }
 
 /**
- * Compiles each of `builds`, in order. One that fails leaves its former binary as it was and does not stop the others.
+ * Compiles `builds`: those that differ in their package alone by one `go build`, which loads what they share once. One that
+ * fails leaves its former binary as it was and does not stop the others.
  * @returns one outcome for each build, in the same order
- * @throws GO_NOT_FOUND, OPTION_INVALID, PLATFORM_INVALID before anything is built; ABORTED when `signal` fires
+ * @throws GO_NOT_FOUND; ABORTED when `signal` fires
  */
 export async function goBuild(builds: readonly ResolvedBuild[], call: BuildCall = {}): Promise<BuildOutcome[]> {
-  const environments = builds.map(buildEnvironment);
-  const outcomes: BuildOutcome[] = [];
-  for (const [index, build] of builds.entries()) {
+  const outcomes = new Map<ResolvedBuild, BuildOutcome>();
+  for (const group of groupsOf(builds)) {
     const started = performance.now();
-    const outcome = await compile(build, environments[index] ?? {}, call).catch((error: unknown) => {
-      if (error instanceof SlimGoError && error.code !== 'ABORTED' && error.code !== 'GO_NOT_FOUND') return { error };
-      throw error;
-    });
-    outcomes.push({ build, sizeBytes: 0, durationMs: performance.now() - started, ...outcome });
+    const keep = (
+      build: ResolvedBuild,
+      result: { sizeBytes: number } | { error: SlimGoError },
+      since: number,
+    ): void => {
+      outcomes.set(build, { build, sizeBytes: 0, durationMs: performance.now() - since, ...result });
+    };
+    const together = group.length > 1 ? await compileTogether(group, call) : new Map();
+    for (const [build, result] of together) keep(build, result, started);
+    for (const build of group.filter((one) => !together.has(one))) {
+      const startedAlone = performance.now();
+      keep(build, await failureAsResult(() => compileAlone(build, call)), startedAlone);
+    }
   }
-  return outcomes;
+  return builds.map((build) => outcomes.get(build)!);
 }
 
-async function compile(
-  build: ResolvedBuild,
-  env: Readonly<Record<string, string>>,
+async function failureAsResult<Result>(work: () => Promise<Result>): Promise<Result | { error: SlimGoError }> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof SlimGoError && error.code !== 'ABORTED' && error.code !== 'GO_NOT_FOUND') return { error };
+    throw error;
+  }
+}
+
+/** Windows takes no longer command line than 32,767 characters. */
+const maxPatternsLength = 24_000;
+
+/** Builds that one `go build -o <folder>` can do: all else equal, and no two that it would give the same file. */
+function groupsOf(builds: readonly ResolvedBuild[]): ResolvedBuild[][] {
+  const groups = new Map<string, { readonly names: Set<string>; readonly builds: ResolvedBuild[]; length: number }[]>();
+  for (const build of builds) {
+    const { main, outputFile, platform, ldflags, tags, trimpath, strip, race, cgo, vcs, env, args } = build;
+    // What the user adds may be meant for one package, and may hold paths.
+    const alone = args.length > 0 ? outputFile : '';
+    const same = [platform, ldflags, tags, trimpath, strip, race, cgo, vcs, env, alone];
+    const key = JSON.stringify([goFolder(build), build.processEnv, ...same]);
+    const candidates = groups.get(key) ?? [];
+    groups.set(key, candidates);
+    const name = basename(outputFile).toLowerCase();
+    let group = candidates.find(({ names, length }) => !names.has(name) && length + main.length < maxPatternsLength);
+    if (!group) {
+      group = { names: new Set(), builds: [], length: 0 };
+      candidates.push(group);
+    }
+    group.names.add(name);
+    group.builds.push(build);
+    group.length += main.length + 1;
+  }
+  return [...groups.values()].flat().map((group) => group.builds);
+}
+
+/**
+ * Where `go` runs: in the folder of the go.work, so that modules that it uses are built together, otherwise in the module's.
+ * The commit that `-buildvcs` stamps is that of the repository around this folder: it stays the module's.
+ */
+function goFolder({ moduleDir, processEnv = process.env, vcs }: ResolvedBuild): string {
+  if (processEnv.GOWORK || vcs) return moduleDir;
+  const work = enclosing(moduleDir, 'go.work').find((file) => existsSync(file));
+  return work === undefined ? moduleDir : dirname(work);
+}
+
+/** Those of `builds` that came out of one `go build`. The others are to be built alone, for their own messages. */
+async function compileTogether(
+  builds: readonly ResolvedBuild[],
   { signal, onOutput }: BuildCall,
-): Promise<{ sizeBytes: number }> {
-  const { main, moduleDir, outputFile, platform } = build;
-  const call = { cwd: moduleDir, env, signal };
-  const pattern = packagePattern(moduleDir, main);
-  const title = `go build ${pattern} for ${formatPlatform(platform)}`;
-  const { GOFLAGS } = await goEnv(['GOFLAGS'], call);
+): Promise<Map<ResolvedBuild, { sizeBytes: number } | { error: SlimGoError }>> {
+  const results = new Map<ResolvedBuild, { sizeBytes: number } | { error: SlimGoError }>();
+  const [first] = builds as [ResolvedBuild];
+  const cwd = goFolder(first);
+  let folder: string | undefined;
+  try {
+    const call = { cwd, processEnv: first.processEnv, env: buildEnvironment(first), signal };
+    await mkdir(dirname(first.outputFile), { recursive: true });
+    folder = await mkdtemp(join(dirname(first.outputFile), '.build-'));
+    const flags = buildFlags(first, await goflags(call));
+    const patterns = builds.map(({ main }) => packagePattern(cwd, main));
+    const { exitCode, stdout, stderr } = await runGo(['build', '-o', `${folder}${sep}`, ...flags, ...patterns], call);
+    if (exitCode === -1) {
+      for (const build of builds) results.set(build, { error: buildError(build, buildTitle(build), exitCode, stderr) });
+      return results;
+    }
+    if (exitCode === 0) {
+      if (stdout !== '') onOutput?.(first, Buffer.from(stdout), 'stdout');
+      if (stderr !== '') onOutput?.(first, Buffer.from(stderr), 'stderr');
+    }
+    for (const build of builds) {
+      // The go command gives no program of WebAssembly an ending.
+      const file = join(folder, basename(build.outputFile).replace(/\.wasm$/, ''));
+      if (!existsSync(file)) continue;
+      const result = await failureAsResult(() => place(build, file, call));
+      // Another project's folder may be on another file system.
+      if ('error' in result && (result.error.cause as NodeJS.ErrnoException | undefined)?.code === 'EXDEV') continue;
+      results.set(build, result);
+    }
+    return results;
+  } catch (error) {
+    // Each build says itself what is wrong with it.
+    if (error instanceof SlimGoError && (error.code === 'ABORTED' || error.code === 'GO_NOT_FOUND')) throw error;
+    if (error instanceof SlimGoError || (error as NodeJS.ErrnoException).syscall !== undefined) return results;
+    throw error;
+  } finally {
+    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function compileAlone(build: ResolvedBuild, { signal, onOutput }: BuildCall): Promise<{ sizeBytes: number }> {
+  const { main, moduleDir, outputFile } = build;
+  const call = { cwd: moduleDir, processEnv: build.processEnv, env: buildEnvironment(build), signal };
   // Beside its final place, so that the rename is on one file system and a reader never sees half a binary.
   const temporary = join(dirname(outputFile), `.${basename(outputFile)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await mkdir(dirname(outputFile), { recursive: true });
-    const args = ['build', '-o', temporary, ...buildFlags(build, GOFLAGS), ...build.args, pattern];
-    const { exitCode, stderr } = await runGo(args, { ...call, onOutput });
-    if (exitCode !== 0) throw buildError(build, title, exitCode, stderr);
-    // A -n or -c-like argument of the user may leave nothing.
-    if (!existsSync(temporary)) throw new SlimGoError('GO_BUILD_FAILED', `${title} left no binary.`);
-
-    const header = await readBinary(temporary);
-    if (header.format === 'archive') throw await notMain(build, call);
-    verifyPlatform(header, platform, title.replace(/^go build/, 'The binary of'));
-    if (build.mustBeStatic && !isStatic(header)) throw await explainDynamic(build, pattern, header, call);
-    // Fixed mode: the umask would change the bytes of the image.
-    await chmod(temporary, 0o755);
-    const { size } = await stat(temporary);
-    await rename(temporary, outputFile);
-    return { sizeBytes: size };
-  } catch (error) {
-    const { code, syscall } = error as NodeJS.ErrnoException;
-    if (error instanceof SlimGoError || syscall === undefined) throw error;
-    throw new SlimGoError('WRITE_FAILED', `Can't write ${outputFile}: ${syscall} failed (${code}).`, {
-      hint: `Look at the folder ${dirname(outputFile)}: its permissions, its disk, and who holds the binary open.`,
-      cause: error,
+    const flags = [...buildFlags(build, await goflags(call)), ...build.args];
+    const { exitCode, stderr } = await runGo(['build', '-o', temporary, ...flags, packagePattern(moduleDir, main)], {
+      ...call,
+      onOutput: (chunk, stream) => onOutput?.(build, chunk, stream),
     });
+    if (exitCode !== 0) throw buildError(build, buildTitle(build), exitCode, stderr);
+    // A -n or -c-like argument of the user may leave nothing.
+    if (!existsSync(temporary)) throw new SlimGoError('GO_BUILD_FAILED', `${buildTitle(build)} left no binary.`);
+    return await place(build, temporary, call);
+  } catch (error) {
+    throw cannotWrite(build, error);
   } finally {
     await rm(temporary, { force: true });
   }
+}
+
+/** Puts a new binary where it belongs, once it is seen to be what the build is for. */
+async function place(build: ResolvedBuild, file: string, call: GoCall): Promise<{ sizeBytes: number }> {
+  const { main, moduleDir, outputFile, platform } = build;
+  const header = await readBinary(file);
+  if (header.format === 'archive') throw await notMain(build, call);
+  verifyPlatform(header, platform, buildTitle(build).replace(/^go build/, 'The binary of'));
+  if (build.mustBeStatic && !isStatic(header)) {
+    throw await explainDynamic(build, packagePattern(moduleDir, main), header, { ...call, cwd: moduleDir });
+  }
+  try {
+    // Fixed mode: the umask would change the bytes of the image.
+    await chmod(file, 0o755);
+    const { size } = await stat(file);
+    await mkdir(dirname(outputFile), { recursive: true });
+    await rename(file, outputFile);
+    return { sizeBytes: size };
+  } catch (error) {
+    throw cannotWrite(build, error);
+  }
+}
+
+/** A failure of the file system is one for people; what else there is stays as it is. */
+function cannotWrite({ outputFile }: ResolvedBuild, error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (error instanceof SlimGoError || syscall === undefined) return error;
+  return new SlimGoError('WRITE_FAILED', `Can't write ${outputFile}: ${syscall} failed (${code}).`, {
+    hint: `Look at the folder ${dirname(outputFile)}: its permissions, its disk, and who holds the binary open.`,
+    cause: error,
+  });
+}
+
+function buildTitle({ moduleDir, main, platform }: ResolvedBuild): string {
+  return `go build ${packagePattern(moduleDir, main)} for ${formatPlatform(platform)}`;
+}
+
+async function goflags(call: GoCall): Promise<string> {
+  return (await goEnv(['GOFLAGS'], call)).GOFLAGS;
 }
 
 /** `./cmd/hello`: with the dot it is never taken for a package of the standard library. */
@@ -208,11 +329,11 @@ function buildError(build: ResolvedBuild, title: string, exitCode: number, stder
   return new SlimGoError('GO_BUILD_FAILED', `${title} ${how} in ${module}.`, { hint });
 }
 
-async function notMain(
-  { main, moduleDir }: ResolvedBuild,
-  call: { cwd: string; env: Readonly<Record<string, string>>; signal: AbortSignal | undefined },
-): Promise<SlimGoError> {
-  const { stdout } = await runGo(['list', '-f', '{{.Name}}', packagePattern(moduleDir, main)], call);
+async function notMain({ main, moduleDir }: ResolvedBuild, call: GoCall): Promise<SlimGoError> {
+  const { stdout } = await runGo(['list', '-f', '{{.Name}}', packagePattern(moduleDir, main)], {
+    ...call,
+    cwd: moduleDir,
+  });
   return new SlimGoError(
     'GO_BUILD_FAILED',
     `${main} is package ${stdout.trim()}, not package main: there is nothing to run.`,

@@ -10,7 +10,8 @@ const graceMs = 3000;
 export interface GoCall {
   /** Absolute; `go` resolves the module from here. */
   readonly cwd: string;
-  /** Added to this process's environment. */
+  /** The environment that `env` is added to. Default: this process's. */
+  readonly processEnv?: NodeJS.ProcessEnv | undefined;
   readonly env?: Readonly<Record<string, string>>;
   /** Stops `go` and every process that it started. */
   readonly signal?: AbortSignal | undefined;
@@ -72,16 +73,19 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
  * Runs `go` with these arguments and waits for its end. A failing `go` is a result, not an error.
  * @throws GO_NOT_FOUND; ABORTED (or the signal's own reason) once `signal` has fired, `go` has ended and what it started was killed
  */
-export async function runGo(args: readonly string[], { cwd, env, signal, onOutput }: GoCall): Promise<GoResult> {
+export async function runGo(
+  args: readonly string[],
+  { cwd, processEnv = process.env, env, signal, onOutput }: GoCall,
+): Promise<GoResult> {
   const abortReason = (): unknown =>
     signal?.reason instanceof SlimGoError
       ? signal.reason
       : new SlimGoError('ABORTED', `go ${args[0] ?? ''} was interrupted.`, { cause: signal?.reason });
   if (signal?.aborted) throw abortReason();
-  const child = spawn(findGo({ ...process.env, ...env }), args, {
+  const child = spawn(findGo({ ...processEnv, ...env }), args, {
     cwd,
     // go takes folders for what PWD calls them: without it a symlinked folder would get its real name in the output.
-    env: { ...process.env, PWD: cwd, ...env },
+    env: { ...processEnv, PWD: cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A process group of its own: the only way to reach the compilers that go started.
     detached: process.platform !== 'win32',

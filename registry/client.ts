@@ -2,6 +2,9 @@ import { SlimGoError } from '../errors';
 import type { Credentials } from './credentials';
 import { type Body, type HttpRequest, type HttpResponse, send, sendPatiently } from './http';
 
+/** So many blobs of an image travel at once. */
+export const blobsAtOnce = 4;
+
 export interface RegistryOptions {
   /** As a reference names it: `ghcr.io`, `localhost:5000`. */
   readonly domain: string;

@@ -7,9 +7,10 @@ import { SlimGoError } from '../errors';
 import type { Image, Layer } from '../image/image';
 import { digestOf } from '../image/manifest';
 import { platformOf, type SavedConfig, toImage } from '../image/saved-config';
+import { inParallel } from '../parallel';
 import { formatPlatform, type Platform, parsePlatform } from '../platform';
 import { type BlobCache, digestOfFile } from './blob-cache';
-import { inParallel } from './parallel';
+import { blobsAtOnce } from './client';
 import type { ImageSource } from './source';
 
 export interface PullOptions {
@@ -53,7 +54,7 @@ export async function pullImage(options: PullOptions): Promise<Image> {
   if (diffIds.length !== blobs.length)
     throw invalid(source, 'its manifest and its configuration name different layers');
   const layers = new Map<string, Layer>();
-  await inParallel([...diffIds.entries()], async ([index, diffId]) => {
+  await inParallel([...diffIds.entries()], blobsAtOnce, async ([index, diffId]) => {
     requireDigest(source, diffId);
     const found = (await cache.layer(diffId)) ?? (await fetchLayer(options, blobs[index]!, diffId));
     if (signal.aborted) throw new SlimGoError('ABORTED', `${source.name}: stopped.`);

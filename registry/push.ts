@@ -2,9 +2,9 @@ import { SlimGoError } from '../errors';
 import type { Descriptor } from '../image/manifest';
 import type { PushableBlob, PushableImage } from '../image/pushable';
 import type { Reference } from '../image/reference';
-import { manifestTypes, type RegistryClient, type RegistryRequest } from './client';
+import { inParallel } from '../parallel';
+import { blobsAtOnce, manifestTypes, type RegistryClient, type RegistryRequest } from './client';
 import { pause } from './http';
-import { inParallel } from './parallel';
 import { type Attachment, describeAttachment, tagReferrers } from './referrers';
 
 export interface PushOptions {
@@ -52,16 +52,16 @@ export async function tagImage(
 ): Promise<number | undefined> {
   const { digest } = root.descriptor;
   const missing: Reference[] = [];
-  await inParallel(references, async (reference) => {
+  await inParallel(references, blobsAtOnce, async (reference) => {
     if (!(await names(client, reference.path, reference.tag!, digest))) missing.push(reference);
   });
   const repositories = [...new Set(missing.map(({ path }) => path))];
   let lacking = 0;
-  await inParallel(repositories, async (path) => {
+  await inParallel(repositories, blobsAtOnce, async (path) => {
     if (!(await names(client, path, digest, digest))) lacking++;
   });
   if (lacking > 0) return undefined;
-  await inParallel(missing, ({ path, tag }) => putManifest(client, path, root, tag!));
+  await inParallel(missing, blobsAtOnce, ({ path, tag }) => putManifest(client, path, root, tag!));
   return missing.length;
 }
 
@@ -75,16 +75,16 @@ export async function pushImage(options: PushOptions): Promise<void> {
   const { client, image, references } = options;
   const repositories = [...new Set(references.map(({ path }) => path))];
   for (const [index, repository] of repositories.entries()) {
-    await inParallel(image.blobs, (blob) => {
+    await inParallel(image.blobs, blobsAtOnce, (blob) => {
       const holder = index === 0 ? options.holderOf?.(blob.descriptor.digest) : repositories[0];
       return pushBlob(options, repository, blob, holder === repository ? undefined : holder);
     });
-    await inParallel(image.manifests, (manifest) =>
+    await inParallel(image.manifests, blobsAtOnce, (manifest) =>
       putManifest(client, repository, manifest, manifest.descriptor.digest),
     );
     if (options.attachments) await pushAttachments(options, repository, options.attachments);
   }
-  await inParallel(references, ({ path, tag }) => putManifest(client, path, image.root, tag!));
+  await inParallel(references, blobsAtOnce, ({ path, tag }) => putManifest(client, path, image.root, tag!));
 }
 
 async function pushAttachments(
@@ -100,7 +100,7 @@ async function pushAttachments(
     for (const attachment of attachments.get(descriptor.digest) ?? []) {
       const { artifactType, annotations } = attachment;
       const { blobs, manifest } = describeAttachment(descriptor, attachment);
-      await inParallel(blobs, (blob) => pushBlob(options, repository, blob, undefined));
+      await inParallel(blobs, blobsAtOnce, (blob) => pushBlob(options, repository, blob, undefined));
       const isListed = await putManifest(client, repository, manifest, manifest.descriptor.digest);
       if (!isListed) lacking.push({ ...manifest.descriptor, artifactType, ...(annotations ? { annotations } : {}) });
     }

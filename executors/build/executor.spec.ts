@@ -89,7 +89,13 @@ describe('slim-go:build', () => {
 
   it('builds for linux where there is a Dockerfile, otherwise for this machine', async () => {
     const platform = async (files: Record<string, string>) =>
-      (await resolveBuilds(defaults, workspace({ 'apps/hello/main.go': hello, ...files }))).map((one) => one.platform);
+      (
+        await resolveBuilds({
+          options: defaults,
+          context: workspace({ 'apps/hello/main.go': hello, ...files }),
+          env: process.env,
+        })
+      ).map((one) => one.platform);
     expect(await platform({})).toEqual([hostPlatform()]);
     expect(await platform({ 'apps/hello/Dockerfile': 'FROM scratch\n' })).toEqual([hostContainerPlatform()]);
   });
@@ -101,29 +107,39 @@ describe('slim-go:build', () => {
     ['FROM scratch AS base\nFROM alpine', false],
   ])('asks for a static binary where the image starts from nothing: %j', async (dockerfile, mustBeStatic) => {
     const context = workspace({ 'apps/hello/main.go': hello, 'apps/hello/Dockerfile': dockerfile });
-    const [one] = await resolveBuilds({ ...defaults, cgo: true }, context);
+    const [one] = await resolveBuilds({ options: { ...defaults, cgo: true }, context: context, env: process.env });
     expect(one).toMatchObject({ mustBeStatic });
-    const [race] = await resolveBuilds({ ...defaults, race: true }, context);
+    const [race] = await resolveBuilds({ options: { ...defaults, race: true }, context: context, env: process.env });
     expect(race).toMatchObject({ mustBeStatic: false });
   });
 
   it('finds the only main package below, and names them all where there are several', async () => {
     const files = { 'apps/hello/lib.go': 'package lib\n', 'apps/hello/cmd/one/main.go': hello };
-    const [one] = await resolveBuilds(defaults, workspace(files));
+    const [one] = await resolveBuilds({ options: defaults, context: workspace(files), env: process.env });
     expect(one?.outputFile).toMatch(/[\\/]one(\.exe)?$/);
     const two = workspace({ ...files, 'apps/hello/cmd/two/main.go': hello });
     const { result, stderr } = await printed(() => build(defaults, two));
     expect(result).toEqual({ success: false });
     expect(stderr).toMatch(/holds 2 main packages: cmd.one, cmd.two\.\n {2}Say which one/);
-    const [chosen] = await resolveBuilds({ ...defaults, main: '{projectRoot}/cmd/two/main.go' }, two);
+    const [chosen] = await resolveBuilds({
+      options: { ...defaults, main: '{projectRoot}/cmd/two/main.go' },
+      context: two,
+      env: process.env,
+    });
     expect(chosen?.main).toBe(join(two.root, 'apps', 'hello', 'cmd', 'two'));
-    await expect(resolveBuilds({ ...defaults, main: 'cmd/two' }, two)).rejects.toMatchObject({
+    await expect(
+      resolveBuilds({ options: { ...defaults, main: 'cmd/two' }, context: two, env: process.env }),
+    ).rejects.toMatchObject({
       hint: 'Paths start at the workspace root: write "{projectRoot}/cmd/two".',
     });
   });
 
   it('builds a project in the root of the workspace', async () => {
-    const [one] = await resolveBuilds(defaults, workspace({ 'main.go': hello }, '.'));
+    const [one] = await resolveBuilds({
+      options: defaults,
+      context: workspace({ 'main.go': hello }, '.'),
+      env: process.env,
+    });
     expect(one?.outputFile.replace(/\.exe$/, '')).toMatch(/[\\/]shop$/);
     expect(one?.outputFile).toContain(join('dist', ...formatPlatform(hostPlatform()).split('/')));
   });

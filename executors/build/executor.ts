@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import {
   type BuildOutcome,
@@ -14,26 +13,39 @@ import {
 import { scanGoFile } from '../../go/scan';
 import { describeDockerfile } from '../../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, parsePlatform } from '../../platform';
-import { formatDuration, formatSize, runExecutor } from '../report';
+import { formatDuration, formatSize } from '../report';
+import { batchExecutorOf, executorOf, type Task, type Work } from '../task';
 import type { BuildOptions } from './schema';
 
 /** Options after Nx has filled in the defaults of schema.json. */
 type Options = BuildOptions & Required<Omit<BuildOptions, 'main' | 'platforms'>>;
 
-/** `slim-go:build`: one binary for each platform, or the reason why there is none. */
-export default async function build(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
-  return runExecutor(async (signal) => {
-    const builds = await resolveBuilds(options, context, signal);
-    const onOutput = (chunk: Buffer, stream: 'stdout' | 'stderr'): void => {
-      process[stream].write(chunk);
-    };
-    const outcomes = await goBuild(builds, { signal, onOutput });
-    for (const outcome of outcomes) if (!outcome.error) process.stdout.write(`${describe(outcome, context.root)}\n`);
-    const failed = outcomes.find(({ error }) => error);
-    if (failed?.error) throw failed.error;
-    return { success: true };
+/** One binary for each task and platform, or the reason why there is none. */
+const compile: Work<Options> = async (tasks, signal, done) => {
+  const owners = new Map<ResolvedBuild, Task<Options>>();
+  for (const task of tasks) {
+    try {
+      for (const build of await resolveBuilds(task, signal)) owners.set(build, task);
+    } catch (error) {
+      done(task, error);
+    }
+  }
+  const outcomes = await goBuild([...owners.keys()], {
+    signal,
+    onOutput: (build, chunk, stream) => owners.get(build)?.print(chunk, stream),
   });
-}
+  for (const task of new Set(owners.values())) {
+    const own = outcomes.filter(({ build }) => owners.get(build) === task);
+    for (const outcome of own) if (!outcome.error) task.print(`${describe(outcome, task.context.root)}\n`);
+    done(task, own.find(({ error }) => error)?.error);
+  }
+};
+
+/** `slim-go:build` */
+export default executorOf(compile);
+
+/** `slim-go:build` of many projects in one process. */
+export const batch = batchExecutorOf(compile);
 
 function describe({ build, sizeBytes, durationMs }: BuildOutcome, root: string): string {
   const file = relative(root, build.outputFile);
@@ -45,8 +57,7 @@ function describe({ build, sizeBytes, durationMs }: BuildOutcome, root: string):
  * @throws OPTION_INVALID, PLATFORM_INVALID, GO_FILE_INVALID
  */
 export async function resolveBuilds(
-  options: Options,
-  context: ExecutorContext,
+  { options, context, env }: Pick<Task<Options>, 'options' | 'context' | 'env'>,
   signal?: AbortSignal,
 ): Promise<ResolvedBuild[]> {
   const project = context.projectsConfigurations.projects[context.projectName ?? ''];
@@ -87,6 +98,7 @@ export async function resolveBuilds(
     race: options.race,
     cgo: options.cgo,
     vcs: options.vcs,
+    processEnv: env,
     env: options.env,
     args: options.args,
     // The race detector is for this machine; what it builds is no image to ship.

@@ -23,7 +23,37 @@ export interface BaseOptions {
   /** What references stand for: `docker-image://...` or `oci-layout://...`. */
   readonly buildContexts: Readonly<Record<string, string>>;
   readonly plainHttp: boolean;
+  readonly env: NodeJS.ProcessEnv;
+  readonly print: (text: string) => void;
+  /** Shared by the images of a run. Default: one of its own. */
+  readonly store?: BaseStore;
   readonly signal: AbortSignal;
+}
+
+/** Base images that a run has loaded: each is fetched and checked once, however many images start from it. */
+export class BaseStore {
+  readonly cache: BlobCache;
+  private readonly images = new Map<string, Promise<Image>>();
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.cache = openCache(env);
+  }
+
+  /** The one for the cache folder that `env` names. @throws OPTION_INVALID */
+  static of(env: NodeJS.ProcessEnv, stores: Map<string, BaseStore>): BaseStore {
+    const folder = cacheFolder(env);
+    const store = stores.get(folder) ?? new BaseStore(env);
+    stores.set(folder, store);
+    return store;
+  }
+
+  /** What was loaded under this key; a failure is not kept. */
+  once(key: string, load: () => Promise<Image>): Promise<Image> {
+    const image = this.images.get(key) ?? load();
+    this.images.set(key, image);
+    image.catch(() => this.images.delete(key));
+    return image;
+  }
 }
 
 /** Where a reference of a Dockerfile leads. */
@@ -34,12 +64,13 @@ type Origin =
 /** The base images that Dockerfiles name, and what image.lock.json pins them to. */
 export class Bases {
   private readonly pins: Record<string, Pin>;
-  private readonly cache = openCache(process.env);
+  private readonly store: BaseStore;
   private readonly sources = new Map<string, ImageSource>();
   private hasFetched = false;
 
   constructor(private readonly options: BaseOptions) {
     this.pins = { ...readPins(options.lock) };
+    this.store = options.store ?? new BaseStore(options.env);
   }
 
   /**
@@ -57,7 +88,7 @@ export class Bases {
           images.set(key, await this.loadOne(base, plan.file, join(scratch, `base-${images.size}`)));
       }
     }
-    if (this.hasFetched) this.cache.trim();
+    if (this.hasFetched) this.store.cache.trim();
     if (JSON.stringify(this.pins) !== before) await writePins(this.options.lock, this.pins, this.options.signal);
     return images;
   }
@@ -94,7 +125,9 @@ export class Bases {
       if (!pin) {
         pin = await this.findPin(base, origin);
         this.pins[pinName] = pin;
-        console.log(`${basename(this.options.lock)}: ${pinName} is pinned to ${pinned(pin)}; commit this file`);
+        this.options.print(
+          `${basename(this.options.lock)}: ${pinName} is pinned to ${pinned(pin)}; commit this file\n`,
+        );
       }
     }
     if ('imageId' in pin!) return this.fromEngine(reference, base, pin, folder);
@@ -141,26 +174,28 @@ export class Bases {
     } catch (error) {
       if (!isRegistryFailure(error)) throw error;
       const imageId = await engineBase()
-        .findImageId(reference, base.platform)
+        .findImageId(reference, base.platform, this.options.env)
         .catch(() => undefined);
       if (imageId !== undefined) return { imageId };
       throw error;
     }
   }
 
-  private async pull(base: BaseReference, source: ImageSource, digest: string): Promise<Image> {
-    const { signal } = this.options;
-    const { platform } = base;
-    let fetchedBytes = 0;
-    const onLayer = (sizeBytes: number) => {
-      fetchedBytes += sizeBytes;
-    };
-    const image = await pullImage({ source, digest, platform, cache: this.cache, onLayer, signal });
-    if (fetchedBytes > 0) {
-      this.hasFetched = true;
-      console.log(`${base.reference}  ${formatPlatform(platform)}: pulled ${formatSize(fetchedBytes)}`);
-    }
-    return image;
+  private pull({ reference, platform }: BaseReference, source: ImageSource, digest: string): Promise<Image> {
+    const { print, signal } = this.options;
+    const { cache } = this.store;
+    return this.store.once(`${digest} ${formatPlatform(platform)}`, async () => {
+      let fetchedBytes = 0;
+      const onLayer = (sizeBytes: number) => {
+        fetchedBytes += sizeBytes;
+      };
+      const image = await pullImage({ source, digest, platform, cache, onLayer, signal });
+      if (fetchedBytes > 0) {
+        this.hasFetched = true;
+        print(`${reference}  ${formatPlatform(platform)}: pulled ${formatSize(fetchedBytes)}\n`);
+      }
+      return image;
+    });
   }
 
   private async fromEngine(
@@ -170,15 +205,16 @@ export class Bases {
     folder: string,
   ): Promise<Image> {
     mkdirSync(folder);
-    return engineBase().readImage({ reference, platform, pin, folder, signal: this.options.signal });
+    const { env, signal } = this.options;
+    return engineBase().readImage({ reference, platform, pin, folder, env, signal });
   }
 
   private sourceOf(reference: Reference): ImageSource {
     const name = familiarReference(reference);
-    const { plainHttp, signal } = this.options;
+    const { plainHttp, env, signal } = this.options;
     const source =
       this.sources.get(name) ??
-      new RegistrySource(registryClient(reference.domain, 'pull', plainHttp, signal), reference);
+      new RegistrySource(registryClient(reference.domain, 'pull', plainHttp, env, signal), reference);
     this.sources.set(name, source);
     return source;
   }

@@ -20,11 +20,20 @@ const buildKitFlags = /^--(chmod|link|mount|network|security|parents|exclude|che
 export async function buildInDocker(
   resolved: ResolvedImage,
   { platform, unsupported }: DockerfilePlan,
-  folder: string,
-  signal: AbortSignal,
+  {
+    folder,
+    env,
+    print,
+    signal,
+  }: {
+    readonly folder: string;
+    readonly env: NodeJS.ProcessEnv;
+    readonly print: (text: string) => void;
+    readonly signal: AbortSignal;
+  },
 ): Promise<Image> {
   const { text, dockerfileName: file, context, dockerfile } = resolved;
-  const engine = await connect(file, unsupported[0]);
+  const engine = await connect(file, unsupported[0], env);
   const { instructions } = parseDockerfile(text, file);
   const packed = packContext(context, dockerfile);
   const built = await buildInEngine(engine, {
@@ -38,7 +47,7 @@ export async function buildInDocker(
     needsBuildKit: instructions.some(
       ({ flags, heredocs }) => heredocs.length > 0 || flags.some((flag) => buildKitFlags.test(flag)),
     ),
-    onStep: (line) => resolved.quiet || console.log(line),
+    onStep: (line) => resolved.quiet || print(`${line}\n`),
     signal,
   });
   try {
@@ -49,9 +58,13 @@ export async function buildInDocker(
   }
 }
 
-async function connect(file: string, unsupported: DockerfilePlan['unsupported'][number] | undefined): Promise<Engine> {
+async function connect(
+  file: string,
+  unsupported: DockerfilePlan['unsupported'][number] | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<Engine> {
   try {
-    return await connectEngine({ env: process.env, home: homedir(), platform: process.platform });
+    return await connectEngine({ env, home: homedir(), platform: process.platform });
   } catch (error) {
     if (!(error instanceof SlimGoError) || error.code !== 'ENGINE_NOT_FOUND' || !unsupported) throw error;
     throw new SlimGoError(

@@ -10,8 +10,8 @@ import { bestMatch } from '../../registry/pull';
 import type { Pin } from './lock';
 
 /** The ID of the image that the container engine has under this name. @throws ENGINE_NOT_FOUND, ENGINE_BUILD_FAILED */
-export async function findImageId(reference: Reference, platform: Platform): Promise<string> {
-  return (await inspect(reference, platform)).imageId;
+export async function findImageId(reference: Reference, platform: Platform, env: NodeJS.ProcessEnv): Promise<string> {
+  return (await inspect(reference, platform, env)).imageId;
 }
 
 /**
@@ -25,10 +25,11 @@ export async function readImage(options: {
   readonly platform: Platform;
   readonly pin: Pin;
   readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
 }): Promise<Image> {
-  const { reference, platform, pin, folder, signal } = options;
-  const { engine, imageId, digests } = await inspect(reference, platform);
+  const { reference, platform, pin, folder, env, signal } = options;
+  const { engine, imageId, digests } = await inspect(reference, platform, env);
   const isPinned = 'imageId' in pin ? imageId === pin.imageId : digests.some((name) => name.endsWith(`@${pin.digest}`));
   if (!isPinned) {
     const wanted = 'imageId' in pin ? pin.imageId : pin.digest;
@@ -42,8 +43,8 @@ export async function readImage(options: {
   return normaliseSavedImage({ saved, platform, folder, signal });
 }
 
-async function inspect(reference: Reference, platform: Platform) {
-  const engine = await connectEngine({ env: process.env, home: homedir(), platform: process.platform });
+async function inspect(reference: Reference, platform: Platform, env: NodeJS.ProcessEnv) {
+  const engine = await connectEngine({ env, home: homedir(), platform: process.platform });
   const name = familiarReference(reference);
   const failed = (what: string, cause?: unknown) =>
     new SlimGoError('ENGINE_BUILD_FAILED', `The engine at ${engine.host} has ${what}.`, { cause });

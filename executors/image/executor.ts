@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { writeArchive } from '../../image/archive';
 import { type BuildContext, openContext } from '../../image/context';
@@ -11,9 +11,11 @@ import type { ImageRecord } from '../../image/record';
 import { writeRecord } from '../../image/record-file';
 import { parseReference, repositoryFromName } from '../../image/reference';
 import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } from '../../platform';
+import { type AskGit, git, gitOnce } from '../git';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
-import { formatDuration, formatSize, runExecutor } from '../report';
+import { formatDuration, formatSize } from '../report';
+import { batchExecutorOf, eachTask, executorOf, type Task, type Work } from '../task';
 import type * as BasesModule from './bases';
 import type * as Docker from './docker';
 import { entrypointBytes } from './entrypoint';
@@ -50,47 +52,67 @@ export interface ResolvedImage {
   readonly plainHttp: boolean;
 }
 
-/** Builds the image that the Dockerfile describes into image.tar and image.json. */
-export default function image(options: ImageTargetOptions, context: ExecutorContext): Promise<{ success: boolean }> {
-  return runExecutor(async (signal) => {
-    const clock = new Clock();
-    const resolved = resolveImage(options, context);
-    const plans = planPlatforms(resolved);
-    clock.lap('read');
-    mkdirSync(join(resolved.archive, '..'), { recursive: true });
-    // Beside the outputs, so that what an engine built is on the disk where it is going to be; never left there.
-    const scratch = mkdtempSync(join(resolved.archive, '..', '.build-'));
-    try {
-      const baseImages = await loadBases(resolved, plans, scratch, signal);
-      // What an instruction means depends on the base's configuration.
-      const whole = baseImages ? planPlatforms(resolved, baseImages) : plans;
-      const needsEngine = resolved.engine === 'auto' && whole.some(({ unsupported }) => unsupported.length > 0);
-      const engine = needsEngine ? 'docker' : resolved.engine;
-      const images =
-        engine === 'docker'
-          ? await buildWithEngine(resolved, whole, scratch, signal)
-          : await Promise.all(whole.map((plan) => buildEmbedded(plan, resolved.context, baseImages)));
-      clock.lap(engine === 'docker' ? 'docker build' : 'assemble');
-      const record = await writeArchive({
-        images,
-        references: resolved.references,
-        file: resolved.archive,
-        hostPlatform: hostContainerPlatform(),
-        createdSeconds: resolved.createdSeconds,
-        signal,
-      });
-      await writeRecord(resolved.record, record, signal);
-      clock.lap('write');
-      report(record, images, relative(context.root, resolved.archive), clock);
-    } finally {
-      rmSync(scratch, { recursive: true, force: true });
+/** Each image into image.tar and image.json; as many at once as there are cores. */
+const buildImages: Work<ImageTargetOptions> = (tasks, signal, done) => {
+  const shared: Shared = { git: gitOnce(), bases: new Map() };
+  return eachTask(tasks, availableParallelism(), done, (task) => buildImage(task, shared, signal));
+};
+
+/** `slim-go:image`: builds the image that the Dockerfile describes into image.tar and image.json. */
+export default executorOf(buildImages);
+
+/** `slim-go:image` of many projects in one process. */
+export const batch = batchExecutorOf(buildImages);
+
+/** What the tasks of a run have in common. */
+interface Shared {
+  readonly git: AskGit;
+  /** Base images that were loaded, by the cache's folder. */
+  readonly bases: Map<string, BasesModule.BaseStore>;
+}
+
+async function buildImage(task: Task<ImageTargetOptions>, shared: Shared, signal: AbortSignal): Promise<void> {
+  const clock = new Clock();
+  const resolved = resolveImage(task, shared.git);
+  const plans = planPlatforms(resolved);
+  clock.lap('read');
+  mkdirSync(join(resolved.archive, '..'), { recursive: true });
+  // Beside the outputs, so that what an engine built is on the disk where it is going to be; never left there.
+  const scratch = mkdtempSync(join(resolved.archive, '..', '.build-'));
+  try {
+    const baseImages = await loadBases(task, resolved, plans, shared, scratch, signal);
+    // What an instruction means depends on the base's configuration.
+    const whole = baseImages ? planPlatforms(resolved, baseImages) : plans;
+    const needsEngine = resolved.engine === 'auto' && whole.some(({ unsupported }) => unsupported.length > 0);
+    const engine = needsEngine ? 'docker' : resolved.engine;
+    const images =
+      engine === 'docker'
+        ? await buildWithEngine(task, resolved, whole, scratch, signal)
+        : await Promise.all(whole.map((plan) => buildEmbedded(plan, resolved.context, baseImages)));
+    clock.lap(engine === 'docker' ? 'docker build' : 'assemble');
+    const record = await writeArchive({
+      images,
+      references: resolved.references,
+      file: resolved.archive,
+      hostPlatform: hostContainerPlatform(),
+      createdSeconds: resolved.createdSeconds,
+      signal,
+    });
+    await writeRecord(resolved.record, record, signal);
+    clock.lap('write');
+    for (const line of report(record, images, relative(task.context.root, resolved.archive), clock)) {
+      task.print(`${line}\n`);
     }
-    return { success: true };
-  });
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 /** @throws DOCKERFILE_MISSING, CONTEXT_INVALID, PLATFORM_INVALID, REFERENCE_INVALID, OPTION_INVALID */
-export function resolveImage(options: ImageTargetOptions, context: ExecutorContext): ResolvedImage {
+export function resolveImage(
+  { options, context, env }: Pick<Task<ImageTargetOptions>, 'options' | 'context' | 'env'>,
+  ask: AskGit = git,
+): ResolvedImage {
   const project = currentProject(context);
   const dockerfile = resolve(context.root, options.dockerfile ?? join(project.root, 'Dockerfile'));
   const dockerfileName = relative(context.root, dockerfile);
@@ -116,12 +138,12 @@ export function resolveImage(options: ImageTargetOptions, context: ExecutorConte
     references: [...new Set([...(hasTag ? tagReferences('', [reference]) : []), ...tagReferences(repository, tags)])],
     buildArgs: options.buildArgs,
     labels: {
-      ...imageLabels({ title: project.name, folder: context.root, revision: options.revision }),
+      ...imageLabels({ title: project.name, folder: context.root, revision: options.revision }, ask),
       ...options.labels,
     },
     target: options.target,
     quiet: options.progress === 'quiet',
-    createdSeconds: sourceDateEpoch(process.env.SOURCE_DATE_EPOCH),
+    createdSeconds: sourceDateEpoch(env.SOURCE_DATE_EPOCH),
     ...imageFiles(project),
     workspace: context.root,
     buildContexts: options.buildContexts,
@@ -189,19 +211,23 @@ export function planPlatforms(
 
 /** Undefined where there are none, or where a container engine will do all of it. */
 async function loadBases(
+  { env, print }: Task<ImageTargetOptions>,
   resolved: ResolvedImage,
   plans: readonly DockerfilePlan[],
+  { bases }: Shared,
   scratch: string,
   signal: AbortSignal,
 ): Promise<BaseImages | undefined> {
   const isEngines = resolved.engine === 'docker' || plans.some(({ unsupported }) => unsupported.length > 0);
-  if (isEngines || plans.every(({ bases }) => bases.length === 0)) return undefined;
+  if (isEngines || plans.every((plan) => plan.bases.length === 0)) return undefined;
   // Loaded here: an image from scratch needs no registry.
-  const { Bases } = require('./bases') as typeof BasesModule;
-  return new Bases({ ...resolved, signal }).load(plans, scratch);
+  const { Bases, BaseStore } = require('./bases') as typeof BasesModule;
+  const store = BaseStore.of(env, bases);
+  return new Bases({ ...resolved, env, print, store, signal }).load(plans, scratch);
 }
 
 async function buildWithEngine(
+  { env, print }: Task<ImageTargetOptions>,
   resolved: ResolvedImage,
   plans: readonly DockerfilePlan[],
   scratch: string,
@@ -219,18 +245,18 @@ async function buildWithEngine(
   for (const plan of plans) {
     const folder = join(scratch, String(images.length));
     mkdirSync(folder);
-    images.push(await buildInDocker(resolved, plan, folder, signal));
+    images.push(await buildInDocker(resolved, plan, { folder, env, print, signal }));
   }
   return images;
 }
 
-function report(record: ImageRecord, images: readonly Image[], archive: string, clock: Clock): void {
-  for (const [index, { platform, sizeBytes, imageId }] of record.platforms.entries()) {
+function report(record: ImageRecord, images: readonly Image[], archive: string, clock: Clock): string[] {
+  const lines = record.platforms.map(({ platform, sizeBytes, imageId }, index) => {
     const binaryBytes = entrypointBytes(images[index]!);
     const binary = binaryBytes === undefined ? '' : ` (binary ${formatSize(binaryBytes)})`;
-    console.log(`${record.references.join(', ')}  ${platform}  ${formatSize(sizeBytes)}${binary}  ${imageId}`);
-  }
-  console.log(`${archive}  ${clock}`);
+    return `${record.references.join(', ')}  ${platform}  ${formatSize(sizeBytes)}${binary}  ${imageId}`;
+  });
+  return [...lines, `${archive}  ${clock}`];
 }
 
 /** How long each step took. */

@@ -1,4 +1,4 @@
-import { git, webAddress } from '../git';
+import { type AskGit, git, webAddress } from '../git';
 
 /** The labels that every image gets unless the user or the Dockerfile sets them. */
 export interface ImageLabels {
@@ -14,10 +14,13 @@ export interface ImageLabels {
  * asked for, `revision`.
  * https://github.com/opencontainers/image-spec/blob/v1.1.1/annotations.md#pre-defined-annotation-keys
  */
-export function imageLabels({ title, folder, revision }: ImageLabels): Readonly<Record<string, string>> {
-  const remote = git(folder, ['config', '--get', 'remote.origin.url']);
+export function imageLabels(
+  { title, folder, revision }: ImageLabels,
+  ask: AskGit = git,
+): Readonly<Record<string, string>> {
+  const remote = ask(folder, ['config', '--get', 'remote.origin.url']);
   const source = remote === undefined ? undefined : webAddress(remote);
-  const commit = revision ? git(folder, ['rev-parse', 'HEAD']) : undefined;
+  const commit = revision ? ask(folder, ['rev-parse', 'HEAD']) : undefined;
   return {
     'org.opencontainers.image.title': title,
     ...(source === undefined ? {} : { 'org.opencontainers.image.source': source }),

@@ -22,8 +22,10 @@ export default function updateBase(
       });
     }
     const options: ImageTargetOptions = readTargetOptions({ project, target: imageTarget }, context);
-    const resolved = resolveImage(options, context);
-    const changes = await new Bases({ ...resolved, signal }).update(planPlatforms(resolved));
+    const { env } = process;
+    const resolved = resolveImage({ options, context, env });
+    const print = (text: string) => process.stdout.write(text);
+    const changes = await new Bases({ ...resolved, env, print, signal }).update(planPlatforms(resolved));
     if (changes.length === 0) console.log(`${resolved.dockerfileName}: no base image that could be pinned`);
     for (const { name, before, now } of changes) {
       console.log(before === now ? `${name}  ${now} (as before)` : `${name}  ${before ?? 'not pinned'} -> ${now}`);

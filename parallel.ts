@@ -1,10 +1,14 @@
-/** So many blobs travel at once. */
-const parallel = 4;
-
-/** Four at a time. The first failure is thrown when what is under way has ended; nothing new is begun after it. */
-export async function inParallel<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
+/**
+ * Does `work` for each item, `limit` at a time. The first failure is thrown when what is under way has ended; nothing new
+ * is begun after it.
+ */
+export async function inParallel<Item>(
+  items: readonly Item[],
+  limit: number,
+  work: (item: Item) => Promise<unknown>,
+): Promise<void> {
   const queue = [...items];
-  const workers = Array.from({ length: Math.min(parallel, items.length) }, async () => {
+  const workers = Array.from({ length: Math.min(limit, items.length) }, async () => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       try {
         await work(item);
