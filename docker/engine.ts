@@ -2,13 +2,21 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import type Dockerode from 'dockerode';
-import type { ImageInspectInfo } from 'dockerode';
 import { SlimGoError } from '../errors';
 import { type Platform, parsePlatform } from '../platform';
 import { type EngineEndpoint, type EngineSurroundings, resolveEndpoints } from './endpoint';
 import { type EngineRequest, sendRequest, textOf } from './request';
 
 const pingTimeoutMs = 5000;
+
+/** What is asked of an image, as it is inspected and as it is listed. */
+export interface ListedImage {
+  /** Digest of its config, or with the containerd store of its manifest or index. */
+  readonly Id: string;
+  readonly RepoTags?: readonly string[] | null;
+  /** From API 1.48 on. */
+  readonly Descriptor?: { readonly digest?: string };
+}
 
 /** A container engine that has answered. */
 export class Engine {
@@ -48,8 +56,13 @@ export class Engine {
    * What the engine knows of an image, by reference or ID. Rejects with `statusCode` 404 where there is none.
    * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageInspect
    */
-  async inspectImage(name: string): Promise<ImageInspectInfo> {
-    return JSON.parse(await this.get(`/images/${name}/json`)) as ImageInspectInfo;
+  async inspectImage(name: string): Promise<ListedImage> {
+    return JSON.parse(await this.get(`/images/${name}/json`)) as ListedImage;
+  }
+
+  /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageList */
+  async listImages(): Promise<readonly ListedImage[]> {
+    return JSON.parse(await this.get('/images/json')) as ListedImage[];
   }
 
   /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageTag */

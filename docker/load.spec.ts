@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
 import { compile, removeSuiteImages, writeSmallImage } from '../e2e/support/small-image';
+import type { SlimGoError } from '../errors';
+import { mergeArchives } from '../image/merged-archive';
 import type { ImageRecord } from '../image/record';
 import { hostContainerPlatform } from '../platform';
 import { connectEngine, type Engine, findEngine } from './engine';
-import { ensureLoaded } from './load';
+import { ensureAllLoaded, ensureLoaded } from './load';
 
 const prefix = `slim-go-load-${process.pid}`;
 const { architecture } = hostContainerPlatform();
@@ -67,6 +69,44 @@ describeWithEngine('ensureLoaded', () => {
     execFileSync('docker', ['-H', engineHost ?? '', 'run', '--rm', `${prefix}-first`]);
     rmSync(archivePath);
     expect(await ensureLoaded(engine, request)).toMatchObject({ outcome: 'present', imageId });
+  });
+
+  it('loads many at once, asks once for those that are there, and fails alone what is broken', async () => {
+    const made = await Promise.all(['m1', 'm2', 'm3', 'm4', 'm5', 'm6'].map((name) => newImage(name)));
+    const [there, moved, cut] = made;
+    const request = ({ record, archivePath }: (typeof made)[number]) => ({
+      record,
+      archivePath,
+      references: record.references,
+    });
+    await ensureLoaded(engine, request(there!));
+    await ensureLoaded(engine, request(moved!));
+    docker('tag', idOf(`${prefix}-m2`), `${prefix}-m2:other`);
+    docker('rmi', `${prefix}-m2:latest`);
+    truncateSync(cut!.archivePath, 100);
+    const results = new Map<string, unknown>();
+    const paths: string[] = [];
+    const merge = (archivePaths: readonly string[]) => {
+      paths.push(...archivePaths);
+      return mergeArchives(archivePaths);
+    };
+    await ensureAllLoaded(engine, made.map(request), merge, ({ references }, result, error) => {
+      results.set(references[0]!, result?.outcome ?? (error as SlimGoError).code);
+    });
+    const name = (image: string) => `${prefix}-${image}:latest`;
+    expect(Object.fromEntries(results)).toEqual({
+      [name('m1')]: 'present',
+      [name('m2')]: 'retagged',
+      [name('m3')]: 'ENGINE_LOAD_FAILED',
+      [name('m4')]: 'loaded',
+      [name('m5')]: 'loaded',
+      [name('m6')]: 'loaded',
+    });
+    for (const [index, image] of ['m1', 'm2', undefined, 'm4', 'm5', 'm6'].entries()) {
+      if (image) expect(idOf(name(image))).toBe(made[index]?.record.platforms[0]?.imageId);
+    }
+    expect(paths).not.toContain(there!.archivePath);
+    execFileSync('docker', ['-H', engineHost ?? '', 'run', '--rm', name('m6')]);
   });
 
   it('loads it again after docker rmi', async () => {

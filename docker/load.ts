@@ -1,10 +1,12 @@
 import { createReadStream, type ReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { ImageInspectInfo } from 'dockerode';
+import { availableParallelism } from 'node:os';
+import type { Readable } from 'node:stream';
 import { SlimGoError } from '../errors';
 import type { ImageRecord, PlatformRecord } from '../image/record';
+import { inParallel } from '../parallel';
 import { formatPlatform, parsePlatform } from '../platform';
-import { aborted, type Engine, engineMessage, statusOf } from './engine';
+import { aborted, type Engine, engineMessage, type ListedImage, statusOf } from './engine';
 import { failureOf, progressEvents } from './progress';
 
 /** What an engine is to hold. */
@@ -75,6 +77,98 @@ export async function ensureLoaded(engine: Engine, request: LoadRequest): Promis
     if (request.signal?.aborted) throw aborted(`Loading ${references[0] ?? request.archivePath}`);
     if (error instanceof SlimGoError) throw error;
     throw await loading.brokenOff(error);
+  }
+}
+
+/** So much is uploaded at once, of many images together: the engine keeps all of it on its disk meanwhile. */
+const maxMergedBytes = 500_000_000;
+const maxMerged = 16;
+
+/**
+ * `ensureLoaded` for many images: the engine is asked once for all that it has, and gets what it lacks in archives of several
+ * images each, as many at once as there are cores.
+ * @param merge one archive of several
+ * @param done is called once for each request, with what became of it or why it failed
+ * @throws what the engine answers when it can't be asked at all
+ */
+export async function ensureAllLoaded<Request extends LoadRequest>(
+  engine: Engine,
+  requests: readonly Request[],
+  merge: (archivePaths: readonly string[]) => Readable,
+  done: (request: Request, result: LoadResult | undefined, error?: unknown) => void,
+): Promise<void> {
+  const finish = async (request: Request, wasSent: boolean): Promise<void> => {
+    try {
+      const result = await ensureLoaded(engine, request);
+      done(request, wasSent && result.outcome === 'present' ? { ...result, outcome: 'loaded' } : result);
+    } catch (error) {
+      done(request, undefined, error);
+    }
+  };
+  const listed = requests.length > 1 ? await engine.listImages() : [];
+  const tags = new Map(listed.flatMap((image) => (image.RepoTags ?? []).map((tag) => [tag, image] as const)));
+  const lacking: Request[] = [];
+  const others: Request[] = [];
+  for (const request of requests) {
+    const { record, references } = request;
+    const loading = new Loading(engine, request);
+    const wanted = record.platforms;
+    if (requests.length > 1 && references.every((reference) => loading.accept(tags.get(reference), wanted))) {
+      done(request, loading.result('present', wanted));
+    } else if (requests.length > 1 && !listed.some((image) => loading.accept(image, wanted))) {
+      lacking.push(request);
+    } else others.push(request);
+  }
+  const cores = availableParallelism();
+  await inParallel(others, 2 * cores, (request) => finish(request, false));
+  await inParallel(await shares(lacking, cores), cores, async (share) => {
+    const { signal } = share[0]!;
+    // Whatever goes wrong here is found, and told, by what follows.
+    const wasSent = share.length > 1 && (await sendMerged(engine, share, merge, signal));
+    for (const request of share) await finish(request, wasSent);
+  });
+}
+
+/** The requests in as many equal parts as there are cores, or more where one would be too large. */
+async function shares<Request extends LoadRequest>(requests: readonly Request[], cores: number): Promise<Request[][]> {
+  const count = Math.min(maxMerged, Math.ceil(requests.length / cores));
+  const found: Request[][] = [];
+  let bytes = 0;
+  for (const request of requests) {
+    const sizeBytes = await stat(request.archivePath).then(
+      ({ size }) => size,
+      () => 0,
+    );
+    const last = found.at(-1);
+    if (last === undefined || last.length >= count || bytes + sizeBytes > maxMergedBytes) {
+      found.push([request]);
+      bytes = sizeBytes;
+    } else {
+      last.push(request);
+      bytes += sizeBytes;
+    }
+  }
+  return found;
+}
+
+/** False where the engine did not take it. */
+async function sendMerged(
+  engine: Engine,
+  requests: readonly LoadRequest[],
+  merge: (archivePaths: readonly string[]) => Readable,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  let archive: Readable | undefined;
+  try {
+    archive = merge(requests.map(({ archivePath }) => archivePath));
+    for await (const event of progressEvents(await engine.loadImage(archive, signal))) {
+      if (failureOf(event) !== undefined) return false;
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    archive?.destroy();
   }
 }
 
@@ -185,7 +279,7 @@ class Loading {
     );
   }
 
-  private async inspect(name: string): Promise<ImageInspectInfo | undefined> {
+  private async inspect(name: string): Promise<ListedImage | undefined> {
     try {
       return await this.engine.inspectImage(name);
     } catch (error) {
@@ -194,10 +288,10 @@ class Loading {
     }
   }
 
-  private accept(image: ImageInspectInfo | undefined, wanted: readonly PlatformRecord[]): boolean {
+  /** Whether the image is one of those that are wanted. */
+  accept(image: ListedImage | undefined, wanted: readonly PlatformRecord[]): boolean {
     if (image === undefined) return false;
-    const { Descriptor } = image as { Descriptor?: { digest?: string } };
-    const right = [image.Id, Descriptor?.digest].some(
+    const right = [image.Id, image.Descriptor?.digest].some(
       (digest) =>
         digest !== undefined &&
         (digest === this.request.record.indexDigest ||

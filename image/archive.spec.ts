@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  createWriteStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -16,10 +17,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { pipeline } from 'node:stream/promises';
 import { describeWithEngine, engineHost } from '../e2e/support/engine';
 import type { Platform } from '../platform';
 import { writeArchive } from './archive';
 import type { Image, Layer, LayerEntry } from './image';
+import { mergeArchives } from './merged-archive';
 
 const amd64: Platform = { os: 'linux', architecture: 'amd64' };
 const arm64: Platform = { os: 'linux', architecture: 'arm64' };
@@ -309,7 +312,11 @@ describe('a failed write', () => {
 describe('other readers of one archive and of an archive for two platforms', () => {
   let one: Awaited<ReturnType<typeof write>>;
   let two: Awaited<ReturnType<typeof write>>;
+  /** Two and another one in a single archive. */
+  let merged: string;
+  let other: Awaited<ReturnType<typeof write>>;
   const references = ['slim-go-archive-spec', 'localhost:5000/slim-go/archive-spec:1.2'];
+  const more = ['slim-go-archive-spec-more:latest'];
   beforeAll(async () => {
     const layers: Layer[] = [
       {
@@ -328,6 +335,9 @@ describe('other readers of one archive and of an archive for two platforms', () 
     const config = { Entrypoint: ['/hello'], User: '65532:65532', Env: ['A=1'] };
     one = await write([image(host, layers, config)], 'readers-1', { references });
     two = await write([image(foreign, layers, config), image(host, layers, config)], 'readers-2', { references });
+    other = await write([image(host, [{ entries: [text('other', 'o')] }])], 'readers-other', { references: more });
+    merged = join(folder, 'merged.tar');
+    await pipeline(mergeArchives([two.file, other.file, two.file]), createWriteStream(merged));
   });
 
   it('skopeo sees the manifest, by tag too, and the index with both platforms', () => {
@@ -440,10 +450,53 @@ describe('other readers of one archive and of an archive for two platforms', () 
           }
         }
       }
+      ctr('images', 'import', '--no-unpack', '--all-platforms', merged);
+      const listed = ctr('images', 'ls');
+      expect(listed).toMatch(new RegExp(`${more[0]} .*${other.record.platforms[0]!.manifestDigest}`));
+      expect(listed).toMatch(new RegExp(`${references[1]} .*${two.record.indexDigest}`));
+      expect(ctr('images', 'check', '-q').trim().split('\n')).toHaveLength(3);
     } finally {
       daemon.kill('SIGTERM');
       await exited;
     }
+  });
+
+  describe('of several archives merged into one', () => {
+    it('tar lists each blob of all of them once', () => {
+      const members = (file: string) => run('tar', '-tf', file).trim().split('\n');
+      const names = members(merged);
+      expect(names).toEqual([...new Set(names)]);
+      expect(names.toSorted()).toEqual([...new Set([...members(two.file), ...members(other.file)])].sort());
+      for (const name of names.filter((each) => each.startsWith('blobs/sha256/') && !each.endsWith('/'))) {
+        const bytes = execFileSync('tar', ['-xOf', merged, name], { maxBuffer: 2 ** 26 });
+        expect(`blobs/sha256/${createHash('sha256').update(bytes).digest('hex')}`).toBe(name);
+      }
+    });
+
+    it('skopeo reads an image out of either view', () => {
+      const [tag] = more;
+      for (const source of [`docker-archive:${merged}:${tag}`, `docker-archive:${merged}:${references[0]}:latest`]) {
+        const target = join(folder, `merged-${createHash('sha256').update(source).digest('hex')}`);
+        run('skopeo', '--insecure-policy', 'copy', source, `dir:${target}`);
+      }
+      const index = JSON.parse(run('skopeo', 'inspect', '--raw', `oci-archive:${merged}:1.2`));
+      expect(index.manifests).toHaveLength(2);
+    });
+
+    describeWithEngine('a container engine', () => {
+      it('loads all of them in one go', () => {
+        const docker = (...args: string[]) => run('docker', '--host', engineHost!, ...args);
+        try {
+          docker('load', '-i', merged);
+          const ids = [references[0]!, more[0]!].map((name) => docker('inspect', '-f', '{{.Id}}', name).trim());
+          const idOf = ({ record }: typeof two) =>
+            record.platforms.find(({ platform }) => platform === `linux/${host.architecture}`)?.imageId;
+          expect(ids).toEqual([idOf(two), idOf(other)]);
+        } finally {
+          docker('rmi', '--force', ...references, ...more);
+        }
+      });
+    });
   });
 
   describeWithEngine('a container engine', () => {

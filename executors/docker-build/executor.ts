@@ -1,13 +1,17 @@
 import { homedir } from 'node:os';
 import { relative } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
 import { connectEngine, type Engine, findEngine } from '../../docker/engine';
-import { ensureLoaded, type LoadResult } from '../../docker/load';
+import { ensureAllLoaded, type LoadRequest, type LoadResult } from '../../docker/load';
+import { mergeArchives } from '../../image/merged-archive';
 import { readRecord } from '../../image/record-file';
+import { inParallel } from '../../parallel';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
-import { formatDuration, runExecutor } from '../report';
+import { formatDuration } from '../report';
+import { batchExecutorOf, executorOf, type Task, type Work } from '../task';
 import type { DockerBuildOptions } from './schema';
+
+type Options = Required<DockerBuildOptions>;
 
 /** What docker-build tells of each outcome, as the middle of its one line. */
 const outcomes: Readonly<Record<LoadResult['outcome'], string>> = {
@@ -16,38 +20,60 @@ const outcomes: Readonly<Record<LoadResult['outcome'], string>> = {
   loaded: 'loaded',
 };
 
-/**
- * Leaves the container engine with exactly the image of the `image` target under its tags.
- * https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image
- */
-export default function dockerBuild(
-  { load, tags }: Required<DockerBuildOptions>,
-  context: ExecutorContext,
-): Promise<{ success: boolean }> {
-  return runExecutor(async (signal) => {
+/** Leaves the container engine with exactly the images of the `image` targets under their tags. */
+const load: Work<Options> = async (tasks, signal, done) => {
+  const engines = new Engines();
+  const requests = new Map<Engine, (LoadRequest & { readonly task: Task<Options>; readonly started: number })[]>();
+  await inParallel(tasks, 8, async (task) => {
     const started = performance.now();
-    const files = imageFiles(currentProject(context));
-    const record = await readRecord(files.record, files.archive);
-    const repository = repositoryOf(record.references[0] ?? '');
-    const references = [...new Set([...record.references, ...tagReferences(repository, tags)])];
-
-    const engine = load === false ? undefined : await askForEngine(load === true);
-    if (engine === undefined) {
-      const archive = relative(process.cwd(), files.archive);
-      const why = load === false ? '' : 'No container engine answers: ';
-      console.log(`${why}not loaded. The image is in ${archive}; load it with: docker load -i ${archive}`);
-      return { success: true };
+    try {
+      const { options, context, env } = task;
+      const { record: file, archive: archivePath } = imageFiles(currentProject(context));
+      const record = await readRecord(file, archivePath);
+      const engine = options.load === false ? undefined : await engines.find(env, options.load === true);
+      if (engine === undefined) {
+        const archive = relative(process.cwd(), archivePath);
+        const why = options.load === false ? '' : 'No container engine answers: ';
+        task.print(`${why}not loaded. The image is in ${archive}; load it with: docker load -i ${archive}\n`);
+        return done(task);
+      }
+      const repository = repositoryOf(record.references[0] ?? '');
+      const references = [...new Set([...record.references, ...tagReferences(repository, options.tags)])];
+      const own = requests.get(engine) ?? [];
+      requests.set(engine, own);
+      own.push({ record, archivePath, references, signal, task, started });
+    } catch (error) {
+      done(task, error);
     }
-    const result = await ensureLoaded(engine, { record, archivePath: files.archive, references, signal });
-    const duration = formatDuration(performance.now() - started);
-    console.log(
-      `${references.join(', ')}: ${outcomes[result.outcome]} (${result.platform}, ${result.imageId.slice(0, 19)}, ${duration})`,
-    );
-    return { success: true };
   });
-}
+  for (const [engine, own] of requests) {
+    await ensureAllLoaded(engine, own, mergeArchives, ({ task, references, started }, result, error) => {
+      if (result) {
+        const { outcome, platform, imageId } = result;
+        const duration = formatDuration(performance.now() - started);
+        const what = `${outcomes[outcome]} (${platform}, ${imageId.slice(0, 19)}, ${duration})`;
+        task.print(`${references.join(', ')}: ${what}\n`);
+      }
+      done(task, error);
+    });
+  }
+};
 
-function askForEngine(isRequired: boolean): Promise<Engine | undefined> {
-  const surroundings = { env: process.env, home: homedir(), platform: process.platform };
-  return isRequired ? connectEngine(surroundings) : findEngine(surroundings);
+/** `slim-go:docker-build` */
+export default executorOf(load);
+
+/** `slim-go:docker-build` of many projects in one process. */
+export const batch = batchExecutorOf(load);
+
+/** Each engine is looked for once, however many tasks mean it. */
+class Engines {
+  private readonly found = new Map<string, Promise<Engine | undefined>>();
+
+  find(env: NodeJS.ProcessEnv, isRequired: boolean): Promise<Engine | undefined> {
+    const key = JSON.stringify([isRequired, env]);
+    const surroundings = { env, home: homedir(), platform: process.platform };
+    const engine = this.found.get(key) ?? (isRequired ? connectEngine(surroundings) : findEngine(surroundings));
+    this.found.set(key, engine);
+    return engine;
+  }
 }

@@ -1,7 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { type CompressedLayers, type Compression, describePushable, makePushable } from '../../image/pushable';
 import { readRecord } from '../../image/record-file';
@@ -13,7 +12,8 @@ import { ProgressLine } from '../progress-line';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { registryClient } from '../registry-client';
-import { formatDuration, formatSize, runExecutor } from '../report';
+import { formatDuration, formatSize } from '../report';
+import { batchExecutorOf, eachTask, executorOf, type Task, type Work } from '../task';
 import { attest } from './attest';
 import { BlobHolders } from './holders';
 import type { DockerPushOptions } from './schema';
@@ -33,104 +33,120 @@ interface PushRecord {
   readonly attested: readonly string[];
 }
 
-/** Sends the image of the `image` target to a registry: what is lacking there, and the tags last. */
-export default function dockerPush(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
-  return runExecutor(async (signal) => {
-    const started = performance.now();
-    const project = currentProject(context);
-    const files = imageFiles(project);
-    const record = await readRecord(files.record, files.archive);
-    const tags = fillTags(options.tags, {
-      project: project.name,
-      folder: context.root,
-      env: process.env,
-    });
-    const references = referencesOf(record.references, options.repository, tags);
-    if (options.dryRun) {
-      for (const reference of references) console.log(`${formatReference(reference)}: would be pushed`);
-      return { success: true };
-    }
-    const clients = new Map<string, RegistryClient>();
-    for (const { domain } of references) {
-      clients.set(domain, registryClient(domain, 'push', options.plainHttp, signal));
-    }
+/** So many images are compressed and sent at once: compressing takes a core, sending waits. */
+const imagesAtOnce = () => 2 * availableParallelism();
 
-    const { archive } = files;
-    const { compression } = options;
-    const last = readPush(files.pushed, compression);
-    const known = describePushable({ record, archive, compression, known: last.layers });
-    const isAttested = (digest: string) => references.every((it) => last.attested.includes(withoutTag(it, digest)));
-    if (known && (!options.attest || isAttested(known.root.descriptor.digest))) {
-      const counts = await Promise.all(
-        [...clients].map(([domain, client]) =>
-          tagImage(
-            client,
-            known.root,
-            references.filter((reference) => reference.domain === domain),
-          ),
+/** Sends the images of the `image` targets to their registries: what is lacking there, and the tags last. */
+const push: Work<Options> = (tasks, signal, done) => {
+  const registries = new Registries(signal);
+  return eachTask(tasks, imagesAtOnce(), done, (task) => pushOne(task, registries, signal));
+};
+
+/** `slim-go:docker-push` */
+export default executorOf(push);
+
+/** `slim-go:docker-push` of many projects in one process. */
+export const batch = batchExecutorOf(push);
+
+/** Whoever was let in once is let in for all tasks of a run. */
+class Registries {
+  private readonly clients = new Map<string, RegistryClient>();
+
+  constructor(private readonly signal: AbortSignal) {}
+
+  client(domain: string, { options: { plainHttp }, env }: Task<Options>): RegistryClient {
+    const key = JSON.stringify([domain, plainHttp, env]);
+    const client = this.clients.get(key) ?? registryClient(domain, 'push', plainHttp, env, this.signal);
+    this.clients.set(key, client);
+    return client;
+  }
+}
+
+async function pushOne(task: Task<Options>, registries: Registries, signal: AbortSignal): Promise<void> {
+  const { options, context, env, print } = task;
+  const started = performance.now();
+  const project = currentProject(context);
+  const files = imageFiles(project);
+  const record = await readRecord(files.record, files.archive);
+  const tags = fillTags(options.tags, { project: project.name, folder: context.root, env });
+  const references = referencesOf(record.references, options.repository, tags);
+  const report = (digest: string, how: string): void => {
+    for (const reference of references) print(`${byDigest(reference, digest)}\n`);
+    print(`${how}, ${formatDuration(performance.now() - started)}\n`);
+  };
+  if (options.dryRun) {
+    for (const reference of references) print(`${formatReference(reference)}: would be pushed\n`);
+    return;
+  }
+  const clients = new Map(references.map(({ domain }) => [domain, registries.client(domain, task)]));
+
+  const { archive } = files;
+  const { compression } = options;
+  const last = readPush(files.pushed, compression);
+  const known = describePushable({ record, archive, compression, known: last.layers });
+  const isAttested = (digest: string) => references.every((it) => last.attested.includes(withoutTag(it, digest)));
+  if (known && (!options.attest || isAttested(known.root.descriptor.digest))) {
+    const counts = await Promise.all(
+      [...clients].map(([domain, client]) =>
+        tagImage(
+          client,
+          known.root,
+          references.filter((reference) => reference.domain === domain),
         ),
-      );
-      if (!counts.includes(undefined)) {
-        const how = counts.some((count) => count! > 0) ? 'already there, re-tagged' : 'already there';
-        return report(
-          references,
-          known.root.descriptor.digest,
-          `${how}, ${formatDuration(performance.now() - started)}`,
-        );
-      }
+      ),
+    );
+    if (!counts.includes(undefined)) {
+      const isRetagged = counts.some((count) => count! > 0);
+      return report(known.root.descriptor.digest, isRetagged ? 'already there, re-tagged' : 'already there');
     }
+  }
 
-    const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
+  const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
+  try {
+    const { image, layers } = await makePushable({ record, archive, compression }, folder, signal);
+    const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
+    let sentBytes = 0;
+    const progress = new ProgressLine(
+      'pushing',
+      image.blobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0) * clients.size,
+    );
+    const holders = new BlobHolders(context.root);
     try {
-      const { image, layers } = await makePushable({ record, archive, compression }, folder, signal);
-      const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
-      let sentBytes = 0;
-      const progress = new ProgressLine(
-        'pushing',
-        image.blobs.reduce((sum, { descriptor }) => sum + descriptor.size, 0) * clients.size,
-      );
-      const holders = new BlobHolders(context.root);
-      try {
-        for (const [domain, client] of clients) {
-          await pushImage({
-            client,
-            image,
-            references: references.filter((reference) => reference.domain === domain),
-            holderOf: (digest) => holders.of(domain, digest),
-            ...(attachments ? { attachments } : {}),
-            onBlob: (repository, digest, sizeBytes) => {
-              sentBytes += sizeBytes;
-              progress.clear();
-              if (sizeBytes >= worthALine) {
-                console.log(`${domain}/${repository}: sent ${formatSize(sizeBytes)} (${digest.slice(0, 19)})`);
-              }
-            },
-            onSent: (sizeBytes) => progress.add(sizeBytes),
-            signal,
-          });
-        }
-      } finally {
-        progress.clear();
+      for (const [domain, client] of clients) {
+        await pushImage({
+          client,
+          image,
+          references: references.filter((reference) => reference.domain === domain),
+          holderOf: (digest) => holders.of(domain, digest),
+          ...(attachments ? { attachments } : {}),
+          onBlob: (repository, digest, sizeBytes) => {
+            sentBytes += sizeBytes;
+            progress.clear();
+            if (sizeBytes >= worthALine) {
+              print(`${domain}/${repository}: sent ${formatSize(sizeBytes)} (${digest.slice(0, 19)})\n`);
+            }
+          },
+          onSent: (sizeBytes) => progress.add(sizeBytes),
+          signal,
+        });
       }
-      holders.save(references, image.blobs);
-      const { digest } = image.root.descriptor;
-      const pushed: PushRecord = {
-        references: references.map((it) => byDigest(it, digest)),
-        compression,
-        layers,
-        attested: attachments ? [...new Set(references.map((it) => withoutTag(it, digest)))] : [],
-      };
-      const bytes = Buffer.from(`${JSON.stringify(pushed, null, 2)}\n`);
-      await replaceFile(files.pushed, async (handle) => writeAt(handle, bytes, 0), signal);
-      return report(
-        references,
-        digest,
-        `pushed ${formatSize(sentBytes)}, ${formatDuration(performance.now() - started)}`,
-      );
     } finally {
-      rmSync(folder, { recursive: true, force: true });
+      progress.clear();
     }
-  });
+    holders.save(references, image.blobs);
+    const { digest } = image.root.descriptor;
+    const pushed: PushRecord = {
+      references: references.map((it) => byDigest(it, digest)),
+      compression,
+      layers,
+      attested: attachments ? [...new Set(references.map((it) => withoutTag(it, digest)))] : [],
+    };
+    const bytes = Buffer.from(`${JSON.stringify(pushed, null, 2)}\n`);
+    await replaceFile(files.pushed, async (handle) => writeAt(handle, bytes, 0), signal);
+    report(digest, `pushed ${formatSize(sentBytes)}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** @throws REFERENCE_INVALID where no registry is named */
@@ -175,10 +191,4 @@ function byDigest({ domain, path, tag }: Reference, digest: string): string {
 
 function withoutTag({ domain, path }: Reference, digest: string): string {
   return formatReference({ domain, path, digest });
-}
-
-function report(references: readonly Reference[], digest: string, how: string): { success: true } {
-  for (const reference of references) console.log(byDigest(reference, digest));
-  console.log(how);
-  return { success: true };
 }
