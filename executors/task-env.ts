@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Task as NxTask } from '@nx/devkit';
-import { config } from 'dotenv';
-import { expand } from 'dotenv-expand';
+import type Dotenv from 'dotenv';
+import type DotenvExpand from 'dotenv-expand';
 
 /**
  * The environment that Nx gives a task which runs by itself: the process's, without what the workspace's own .env files
@@ -37,7 +38,12 @@ function variants(folder: string, kind: string | undefined): string[] {
 
 /** Adds what the files say to `env`, which wins. Files that are not there count for nothing. */
 function load(files: readonly string[], env: Record<string, string | undefined>): Record<string, string | undefined> {
+  const path = files.filter((file) => existsSync(file));
+  if (path.length === 0) return env;
+  // Loaded here: most workspaces have none.
+  const { config } = require('dotenv') as typeof Dotenv;
+  const { expand } = require('dotenv-expand') as typeof DotenvExpand;
   const processEnv = env as Record<string, string>;
-  expand({ ...config({ path: [...files], processEnv }), processEnv });
+  expand({ ...config({ path, processEnv }), processEnv });
   return env;
 }

@@ -2,7 +2,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SlimGoError } from '../../errors';
-import { type CompressedLayers, type Compression, describePushable, makePushable } from '../../image/pushable';
+import {
+  type CompressedLayers,
+  type Compression,
+  describePushable,
+  makePushable,
+  type PushableImage,
+} from '../../image/pushable';
+import type { ImageRecord } from '../../image/record';
 import { readRecord } from '../../image/record-file';
 import { formatReference, parseReference, type Reference } from '../../image/reference';
 import { replaceFile, writeAt } from '../../image/replace-file';
@@ -14,7 +21,7 @@ import { repositoryOf, tagReferences } from '../references';
 import { registryClient } from '../registry-client';
 import { formatDuration, formatSize } from '../report';
 import { batchExecutorOf, eachTask, executorOf, type Task, type Work } from '../task';
-import { attest } from './attest';
+import type * as Attest from './attest';
 import { BlobHolders } from './holders';
 import type { DockerPushOptions } from './schema';
 import { fillTags } from './tags';
@@ -104,7 +111,7 @@ async function pushOne(task: Task<Options>, registries: Registries, signal: Abor
   const folder = mkdtempSync(join(tmpdir(), 'slim-go-push-'));
   try {
     const { image, layers } = await makePushable({ record, archive, compression }, folder, signal);
-    const attachments = options.attest ? attest(context, record, image, references[0]!) : undefined;
+    const attachments = options.attest ? attachmentsOf(task, record, image, references[0]!) : undefined;
     let sentBytes = 0;
     const progress = new ProgressLine(
       'pushing',
@@ -147,6 +154,12 @@ async function pushOne(task: Task<Options>, registries: Registries, signal: Abor
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function attachmentsOf({ context }: Task<Options>, ...image: [ImageRecord, PushableImage, Reference]) {
+  // Loaded here: it reads programs, which a push alone does not.
+  const { attest } = require('./attest') as typeof Attest;
+  return attest(context, ...image);
 }
 
 /** @throws REFERENCE_INVALID where no registry is named */

@@ -1,5 +1,5 @@
+import type * as Devkit from '@nx/devkit';
 import type { ExecutorContext } from '@nx/devkit';
-import { readTargetOptions } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { Bases } from '../image/bases';
 import { type ImageTargetOptions, planPlatforms, resolveImage } from '../image/executor';
@@ -21,6 +21,7 @@ export default function updateBase(
         hint: 'Name the target that builds the image in the option "imageTarget".',
       });
     }
+    const { readTargetOptions } = require('@nx/devkit') as typeof Devkit;
     const options: ImageTargetOptions = readTargetOptions({ project, target: imageTarget }, context);
     const { env } = process;
     const resolved = resolveImage({ options, context, env });
