@@ -4,6 +4,8 @@ export type SlimGoErrorCode =
   | 'GO_NOT_FOUND'
   | 'GO_TOO_OLD'
   | 'GO_BUILD_FAILED'
+  | 'GO_TEST_FAILED'
+  | 'COVERAGE_TOO_LOW'
   | 'GO_FILE_INVALID'
   | 'BINARY_NOT_STATIC'
   | 'BINARY_WRONG_PLATFORM'

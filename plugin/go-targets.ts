@@ -3,38 +3,42 @@ import type { TargetConfiguration } from '@nx/devkit';
 import { closureOf } from '../go/closure';
 import { inFolder, isWithin } from '../go/packages';
 import { hostPlatform } from '../platform';
-import { compileInputs, moduleInputs, testFileInputs } from './inputs';
+import { compileInputs, type Input, moduleInputs, testFileInputs } from './inputs';
 import { knownDeps, staysOutside } from './known-deps';
 import type { GoProject } from './projects';
-import type { TargetSources, Targets } from './sources';
+import { statedOptions, strings, type TargetSources, type Targets } from './sources';
 
-/** Targets that run the go command as it is. */
+/** Targets of the go command itself. */
 export function commandTargets(project: GoProject, sources: TargetSources): Targets {
   const { tree, options } = sources;
-  const patterns = packagePatterns(project).join(' ');
+  const packages = packagePatterns(project);
+  const patterns = packages.join(' ');
   const platforms = [hostPlatform()];
-  const closure = closureOf(tree, {
-    dirs: project.packages,
-    module: project.module,
-    platforms,
-    cgo: undefined,
-    tags: [],
-    tests: true,
-    staysOutside: staysOutside(project.module, sources),
-  });
-  const inputs = [
-    ...testFileInputs(project.packages),
-    ...compileInputs(closure, {
-      modules: moduleInputs(closure, knownDeps(project.module, sources)),
+  const inputsWith = (tags: readonly string[]): Input[] => {
+    const closure = closureOf(tree, {
+      dirs: project.packages,
+      module: project.module,
       platforms,
+      cgo: undefined,
+      tags,
       tests: true,
-      cgo: true,
-      dottedNames: false,
-    }),
-    { env: 'GOOS' },
-    // A test runs here, and vet looks at the files of this platform.
-    { runtime: 'go env GOHOSTOS GOHOSTARCH || echo no go' },
-  ];
+      staysOutside: staysOutside(project.module, sources),
+    });
+    return [
+      ...testFileInputs(project.packages),
+      ...compileInputs(closure, {
+        modules: moduleInputs(closure, knownDeps(project.module, sources)),
+        platforms,
+        tests: true,
+        cgo: true,
+        dottedNames: false,
+      }),
+      { env: 'GOOS' },
+      // A test runs here, and vet looks at the files of this platform.
+      { runtime: 'go env GOHOSTOS GOHOSTARCH || echo no go' },
+    ];
+  };
+  const inputs = inputsWith([]);
   const command = (name: string, line: string, description: string, rest: Partial<TargetConfiguration>) => ({
     [name]: {
       command: line,
@@ -47,11 +51,10 @@ export function commandTargets(project: GoProject, sources: TargetSources): Targ
       },
     },
   });
+  const testTags = strings(statedOptions(project, sources, options.testTargetName ?? 'test', 'slim-go:test').buildTags);
   const hasTests = project.packages.some((dir) => tree.package(dir)?.files.some(({ isTest }) => isTest));
   return {
-    ...(hasTests
-      ? command(options.testTargetName ?? 'test', `go test ${patterns}`, 'Runs the tests', { cache: true, inputs })
-      : {}),
+    ...(hasTests ? testTargets(packages, testTags.length > 0 ? inputsWith(testTags) : inputs, sources) : {}),
     ...command(options.lintTargetName ?? 'lint', `go vet ${patterns}`, 'Looks for mistakes with go vet', {
       cache: true,
       inputs,
@@ -62,6 +65,34 @@ export function commandTargets(project: GoProject, sources: TargetSources): Targ
           cache: false,
         })
       : {}),
+  };
+}
+
+function testTargets(packages: readonly string[], inputs: Input[], { options }: TargetSources): Targets {
+  const target = (description: string, given: object, rest: Partial<TargetConfiguration>): TargetConfiguration => ({
+    executor: 'slim-go:test',
+    options: { ...(packages.join() === './...' ? {} : { packages }), ...given },
+    ...rest,
+    metadata: { technologies: ['go'], description, help: { command: 'go help testflag', example: {} } },
+  });
+  return {
+    [options.testTargetName ?? 'test']: target(
+      'Runs the tests',
+      {},
+      {
+        cache: true,
+        inputs,
+        // Nx leaves out those whose option is not set.
+        outputs: ['coverProfile', 'coverHtml', 'coverLcov', 'junit'].map((option) => `{options.${option}}`),
+      },
+    ),
+    // Not cached: what is measured, or searched for at random, is not the same the next time.
+    [options.benchTargetName ?? 'bench']: target('Runs the benchmarks', { run: '^$', bench: '.' }, { cache: false }),
+    [options.fuzzTargetName ?? 'fuzz']: target(
+      'Runs a fuzz test for half a minute',
+      { run: '^$', fuzz: '.', fuzzTime: '30s' },
+      { cache: false },
+    ),
   };
 }
 

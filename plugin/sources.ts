@@ -7,6 +7,8 @@ import type { GoProject } from './projects';
 export interface PluginOptions {
   readonly buildTargetName?: string;
   readonly testTargetName?: string;
+  readonly benchTargetName?: string;
+  readonly fuzzTargetName?: string;
   readonly lintTargetName?: string;
   readonly formatTargetName?: string;
   readonly tidyTargetName?: string;

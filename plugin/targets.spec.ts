@@ -52,6 +52,8 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
   expect(Object.keys(targets)).toEqual([
     'build',
     'test',
+    'bench',
+    'fuzz',
     'lint',
     'format',
     'image',
@@ -281,8 +283,29 @@ describe('go.deps.json', () => {
 
 it('tests only the packages of its own project', () => {
   const files = { ...app, 'libs/greet/greet_test.go': 'package greet\n', 'apps/shared/s.go': 'package shared\n' };
-  expect(targetsIn(files, '').test!.command).toBe('go test ./apps/shared/... ./libs/...');
-  expect(targetsIn(files, 'apps/hello').test!.command).toBe('go test ./...');
+  expect(targetsIn(files, '').test!.options).toEqual({ packages: ['./apps/shared/...', './libs/...'] });
+  expect(targetsIn(files, 'apps/hello').test!.options).toEqual({});
+});
+
+it('caches tests and their reports, but neither benchmarks nor fuzzing', () => {
+  const { test, bench, fuzz } = targetsIn(app, 'apps/hello');
+  expect(test).toMatchObject({ executor: 'slim-go:test', cache: true });
+  expect(test!.outputs).toContain('{options.junit}');
+  for (const target of [bench!, fuzz!]) {
+    expect(target).toMatchObject({ executor: 'slim-go:test', cache: false });
+    expect(target.inputs).toBeUndefined();
+  }
+});
+
+it("takes for a test's inputs what its build tags let it import", () => {
+  const files = {
+    ...app,
+    'apps/hello/far_test.go': '//go:build far\n\npackage main\n\nimport _ "ex.com/acme/libs/far"\n',
+    'libs/far/far.go': 'package far\n',
+  };
+  expect(JSON.stringify(targetsIn(files, 'apps/hello').test!.inputs)).not.toContain('far');
+  const stated = { 'apps/hello': { targets: { test: { options: { buildTags: ['far'] } } } } };
+  expect(JSON.stringify(targetsIn(files, 'apps/hello', { stated }).test!.inputs)).toContain('libs/far');
 });
 
 it('gives every build of a go.work other inputs while a module that it uses is gone', () => {

@@ -8,9 +8,9 @@ import { ensureLoaded } from '../../docker/load';
 import { type RunOptions, runContainer } from '../../docker/run';
 import { SlimGoError } from '../../errors';
 import { readRecord } from '../../image/record-file';
+import { programArguments } from '../arguments';
 import { currentProject, imageFiles } from '../project';
 import { runExecutor } from '../report';
-import { programArguments } from './arguments';
 import type { DockerRunOptions } from './schema';
 import schema from './schema.json';
 

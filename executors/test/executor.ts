@@ -1,0 +1,160 @@
+import { posix, relative, resolve, sep } from 'node:path';
+import type { ExecutorContext } from '@nx/devkit';
+import { SlimGoError } from '../../errors';
+import { enclosingModule } from '../../go/build';
+import { goTest, type TestOutcome, type TestRequest } from '../../go/test';
+import { replaceFile } from '../../image/replace-file';
+import { programArguments } from '../arguments';
+import { currentProject } from '../project';
+import { formatDuration, runExecutor } from '../report';
+import type { TestOptions } from './schema';
+import schema from './schema.json';
+
+/** Options after Nx has filled in the defaults of schema.json. */
+type Defaulted = keyof {
+  [Name in keyof typeof schema.properties as (typeof schema.properties)[Name] extends { default: unknown }
+    ? Name
+    : never]: true;
+};
+type Options = TestOptions & Required<Pick<TestOptions, Defaulted>>;
+
+const optionNames: ReadonlySet<string> = new Set(
+  Object.entries(schema.properties).flatMap(([name, property]) =>
+    'alias' in property ? [name, property.alias] : name,
+  ),
+);
+
+/** `slim-go:test`: the tests of a project, and the reports that were asked for. */
+export default function test(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
+  return runExecutor(async (signal) => {
+    const status = new StatusLine();
+    const request = resolveTest(options, context);
+    try {
+      const [outcome] = await goTest([request], {
+        signal,
+        onOutput: (text) => status.print(text),
+        onProgress: (running) => status.say(running),
+      });
+      await writeReports(outcome!, signal);
+      status.print(describeTest(outcome!));
+      if (outcome!.error) throw outcome!.error;
+    } finally {
+      status.end();
+    }
+    return { success: true };
+  });
+}
+
+/** @throws OPTION_INVALID, GO_FILE_INVALID */
+export function resolveTest(options: Options, context: ExecutorContext): TestRequest {
+  const project = currentProject(context);
+  refuseCached(options, context);
+  const moduleDir = enclosingModule(project.folder).dir;
+  const path = (value: string | undefined): string | undefined =>
+    value && resolve(context.root, value.replaceAll('{projectRoot}', project.root));
+  const inModule = (pattern: string): string =>
+    /^\.\.?(?:\/|$)/.test(pattern)
+      ? `./${posix.join(relative(moduleDir, project.folder).split(sep).join('/'), pattern)}`.replace(/^\.\/\.?$/, '.')
+      : pattern;
+  const args = [...options.args, ...programArguments(options.__unparsed__, optionNames)];
+  return {
+    moduleDir,
+    packages: options.packages.map(inModule),
+    tags: options.buildTags,
+    race: options.race,
+    short: options.short,
+    failFast: options.failFast,
+    run: options.run,
+    skip: options.skip,
+    count: options.count,
+    timeout: options.timeout,
+    shuffle: typeof options.shuffle === 'boolean' ? (options.shuffle ? 'on' : 'off') : options.shuffle,
+    parallel: options.parallel,
+    bench: options.bench,
+    fuzz: options.fuzz,
+    fuzzTime: options.fuzzTime,
+    cover: options.cover,
+    coverMode: options.coverMode,
+    coverPkg: options.coverPkg.map(inModule),
+    coverThreshold: options.coverThreshold,
+    reports: {
+      coverProfile: path(options.coverProfile),
+      html: path(options.coverHtml),
+      lcov: path(options.coverLcov),
+      junit: path(options.junit),
+    },
+    lcovRoot: context.root,
+    verbose: options.verbose || args.includes('-v'),
+    env: options.env,
+    args,
+  };
+}
+
+/** A result that is measured or searched for anew each time must not come out of a cache. */
+function refuseCached(options: Options, context: ExecutorContext): void {
+  const asked = (['bench', 'fuzz'] as const).find((name) => options[name] !== undefined);
+  const { project, target } = { project: context.projectName, target: context.targetName ?? '' };
+  const { targets } = context.projectsConfigurations.projects[project ?? ''] ?? {};
+  if (asked === undefined || targets?.[target]?.cache !== true) return;
+  throw new SlimGoError(
+    'OPTION_INVALID',
+    `${asked}: the target ${project}:${target} is cached, and would show old results the next time.`,
+    { hint: `Run the target \`${asked}\`, or one of your own with "executor": "slim-go:test" and without a cache.` },
+  );
+}
+
+export async function writeReports({ files }: TestOutcome, signal?: AbortSignal): Promise<void> {
+  for (const { path, text } of files) await replaceFile(path, (handle) => handle.writeFile(text), signal);
+}
+
+/** The last line of a success: `14 tests passed, 1 skipped, in 3 packages  coverage: 81.2% of statements  1.2 s`. */
+export function describeTest({ error, packages, coverage, startTime, endTime }: TestOutcome): string {
+  if (error) return '';
+  const count = (verdict: string): number =>
+    packages.flatMap(({ tests }) => tests).filter((one) => one.verdict === verdict).length;
+  const plural = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const skipped = count('skip');
+  return [
+    `${plural(count('pass'), 'test')} passed${skipped > 0 ? `, ${skipped} skipped,` : ''} in ${plural(packages.length, 'package')}`,
+    ...(coverage === undefined ? [] : [`coverage: ${coverage.toFixed(1)}% of statements`]),
+    `${formatDuration(endTime - startTime)}\n`,
+  ].join('  ');
+}
+
+const afterMs = 1000;
+const clearLine = '\r\u001b[K';
+
+/** Says on a terminal what is run, once nothing else was printed for a second. */
+class StatusLine {
+  private running: string | undefined;
+  private isShown = false;
+  private printedAt = performance.now();
+  private readonly timer = process.stdout.isTTY ? setInterval(() => this.show(), afterMs) : undefined;
+
+  say(running: string | undefined): void {
+    this.running = running;
+  }
+
+  print(text: string): void {
+    this.clear();
+    if (text !== '') process.stdout.write(text);
+    this.printedAt = performance.now();
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+    this.clear();
+  }
+
+  private show(): void {
+    const quietMs = performance.now() - this.printedAt;
+    if (quietMs < afterMs) return;
+    process.stdout.write(`${clearLine}${this.running ?? 'compiling'}  ${formatDuration(quietMs)}`);
+    this.isShown = true;
+  }
+
+  private clear(): void {
+    if (this.isShown) process.stdout.write(clearLine);
+    this.isShown = false;
+  }
+}
