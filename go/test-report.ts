@@ -27,7 +27,7 @@ export interface TestedPackage {
   readonly buildOutput: string | undefined;
 }
 
-export interface Test {
+interface Test {
   readonly name: string;
   /** Undefined for a benchmark that passed and for a test that waited for its turn when the others died. */
   readonly verdict: Verdict | undefined;

@@ -7,7 +7,7 @@ import { enclosingModule } from './build';
 import { type CoverProfile, coveredPercent, lcov, parseProfile, profileOf } from './coverage';
 import { junit } from './junit';
 import { type TestedPackage, TestReport, unbuiltPackage } from './test-report';
-import { goTooOld, runGo } from './toolchain';
+import { type GoCall, goTooOld, runGo } from './toolchain';
 
 /** The tests of one project: nothing is left to decide, paths of files are absolute. An option that is not set is go's own default. */
 export interface TestRequest {
@@ -46,6 +46,8 @@ export interface TestRequest {
   readonly lcovRoot: string;
   /** Show everything, as `go test -v` does. */
   readonly verbose: boolean;
+  /** The environment that `env` is added to. Default: this process's. */
+  readonly processEnv?: NodeJS.ProcessEnv;
   /** Added to the environment of `go`. */
   readonly env: Readonly<Record<string, string>>;
   /** More arguments of `go test`, behind the packages: also for the test binaries. */
@@ -59,19 +61,16 @@ export interface TestOutcome {
   readonly packages: readonly TestedPackage[];
   /** Percent of statements, where a profile was asked for and there are statements. */
   readonly coverage: number | undefined;
-  /** All that is to be shown: a line for each package, at the end what failed. */
-  readonly output: string;
   /** The reports that the request names, to be written. */
   readonly files: readonly { readonly path: string; readonly text: string }[];
-  /** Milliseconds since 1970. */
-  readonly startTime: number;
-  readonly endTime: number;
+  /** Of the `go test`, which others may have shared. */
+  readonly durationMs: number;
 }
 
 export interface TestCall {
   readonly signal?: AbortSignal | undefined;
-  /** Gets the output of a request that has a `go test` of its own, while it comes. */
-  readonly onOutput?: ((text: string) => void) | undefined;
+  /** Gets what is to be shown: a line for each package, at the end what failed. Piece by piece, unless the `go test` is shared. */
+  readonly onOutput?: ((request: TestRequest, text: string) => void) | undefined;
   /** Is told what is run at the moment, whenever that may have changed. */
   readonly onProgress?: ((running: string | undefined) => void) | undefined;
 }
@@ -83,13 +82,8 @@ export interface TestCall {
  * @throws GO_NOT_FOUND, GO_FILE_INVALID; ABORTED when `signal` fires
  */
 export async function goTest(requests: readonly TestRequest[], call: TestCall = {}): Promise<TestOutcome[]> {
-  const groups = new Map<string, TestRequest[]>();
-  for (const [index, request] of requests.entries()) {
-    const key = canShare(request) ? JSON.stringify([request.moduleDir, request.env, testFlags(request)]) : `${index}`;
-    groups.set(key, [...(groups.get(key) ?? []), request]);
-  }
   const outcomes = new Map<TestRequest, TestOutcome>();
-  for (const group of groups.values()) {
+  for (const group of groupsOf(requests)) {
     const shared = group.length > 1 ? await runShared(group, call) : [];
     for (const outcome of shared) outcomes.set(outcome.request, outcome);
     for (const request of group) {
@@ -97,6 +91,23 @@ export async function goTest(requests: readonly TestRequest[], call: TestCall = 
     }
   }
   return requests.map((request) => outcomes.get(request)!);
+}
+
+/** Windows takes no longer command line than 32,767 characters. */
+const maxPatternsLength = 24_000;
+
+function groupsOf(requests: readonly TestRequest[]): TestRequest[][] {
+  const groups = new Map<string, TestRequest[]>();
+  const lengths = new Map<string, number>();
+  for (const [index, request] of requests.entries()) {
+    const { moduleDir, processEnv, env } = request;
+    const same = canShare(request) ? JSON.stringify([moduleDir, processEnv, env, commandFlags(request)]) : `${index}`;
+    const length = (lengths.get(same) ?? 0) + request.packages.join(' ').length + 1;
+    lengths.set(same, length);
+    const key = `${Math.floor(length / maxPatternsLength)} ${same}`;
+    groups.set(key, [...(groups.get(key) ?? []), request]);
+  }
+  return [...groups.values()];
 }
 
 /** Whether other packages in the same `go test` would change nothing for this request's, and each is known by its path. */
@@ -120,14 +131,10 @@ function owns({ packages }: TestRequest, modulePath: string, importPath: string)
 }
 
 async function runAlone(request: TestRequest, call: TestCall): Promise<TestOutcome> {
-  let output = '';
-  const report = newReport(request, (text) => {
-    output += text;
-    call.onOutput?.(text);
-  });
+  const report = newReport(request, (text) => call.onOutput?.(request, text));
   const run = await runTests([request], [report], () => [report], call);
   report.finish();
-  return outcomeOf(request, report.packages, output, run, call);
+  return outcomeOf(request, report.packages, run, call);
 }
 
 /** Outcomes of those requests of which this one run says all that a run of their own would. */
@@ -171,16 +178,22 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
       stderr: '',
       profile: run.profile && parseProfile(profileOf(run.profile, (importPath) => owns(request, module, importPath))),
     };
-    return outcomeOf(request, report.packages, outputs[index]!, own, call);
+    if (outputs[index]) call.onOutput?.(request, outputs[index]);
+    return outcomeOf(request, packages, own, call);
   });
   return (await Promise.all(outcomes)).flat();
 }
 
-async function listPackages(requests: readonly TestRequest[], { signal }: TestCall): Promise<string[]> {
-  const { moduleDir, env, tags } = requests[0]!;
+async function listPackages(requests: readonly TestRequest[], call: TestCall): Promise<string[]> {
+  const { tags } = requests[0]!;
   const patterns = requests.flatMap(({ packages }) => packages);
   const args = ['list', '-e', ...(tags.length > 0 ? [`-tags=${tags.join(',')}`] : []), ...patterns];
-  return lines((await runGo(args, { cwd: moduleDir, env, signal })).stdout).map((line) => line.trim());
+  return lines((await runGo(args, goCall(requests[0]!, call))).stdout).map((line) => line.trim());
+}
+
+function goCall({ moduleDir, processEnv, env, race }: TestRequest, { signal }: TestCall): GoCall {
+  // The race detector is a C library.
+  return { cwd: moduleDir, processEnv, env: { ...(race ? { CGO_ENABLED: '1' } : {}), ...env }, signal };
 }
 
 function isFailed({ verdict }: TestedPackage): boolean {
@@ -195,8 +208,7 @@ interface Run {
   readonly exitCode: number;
   readonly stderr: string;
   readonly profile: CoverProfile | undefined;
-  readonly startTime: number;
-  readonly endTime: number;
+  readonly durationMs: number;
 }
 
 /** One `go test` for the packages of all these requests, whose flags are the same. */
@@ -210,7 +222,7 @@ async function runTests(
   const needsProfile = wantsProfile(request);
   const folder = needsProfile ? await mkdtemp(join(tmpdir(), 'slim-go-test-')) : '';
   const profileFile = join(folder, 'cover.out');
-  const startTime = Date.now();
+  const started = performance.now();
   const unread = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
   const read = (line: string, stream: 'stdout' | 'stderr'): void => {
     if (stream === 'stdout' && line.startsWith('{"')) {
@@ -228,16 +240,13 @@ async function runTests(
   try {
     const args = [
       'test',
-      ...testFlags(request),
+      ...commandFlags(request),
       ...(needsProfile ? [`-coverprofile=${profileFile}`] : []),
       ...new Set(requests.flatMap(({ packages }) => packages)),
       ...request.args,
     ];
     const { exitCode, stderr } = await runGo(args, {
-      cwd: request.moduleDir,
-      // The race detector is a C library.
-      env: { ...(request.race ? { CGO_ENABLED: '1' } : {}), ...request.env },
-      signal: call.signal,
+      ...goCall(request, call),
       onOutput: (chunk, stream) => {
         const all = Buffer.concat([unread[stream], chunk]);
         const end = all.lastIndexOf('\n') + 1;
@@ -250,7 +259,7 @@ async function runTests(
     }
     const profile =
       needsProfile && existsSync(profileFile) ? parseProfile(await readFile(profileFile, 'utf8')) : undefined;
-    return { exitCode, stderr, profile, startTime, endTime: Date.now() };
+    return { exitCode, stderr, profile, durationMs: performance.now() - started };
   } finally {
     if (needsProfile) await rm(folder, { recursive: true, force: true });
   }
@@ -264,7 +273,7 @@ function wantsProfile({ coverThreshold, reports }: TestRequest): boolean {
   return coverThreshold !== undefined || [reports.coverProfile, reports.html, reports.lcov].some(Boolean);
 }
 
-function testFlags(request: TestRequest): string[] {
+function commandFlags(request: TestRequest): string[] {
   const valued = {
     run: request.run,
     skip: request.skip,
@@ -291,51 +300,48 @@ function testFlags(request: TestRequest): string[] {
 async function outcomeOf(
   request: TestRequest,
   packages: readonly TestedPackage[],
-  output: string,
   run: Run,
   { signal }: TestCall,
 ): Promise<TestOutcome> {
-  const { reports, moduleDir, env } = request;
-  const { profile, startTime, endTime } = run;
+  const { profile, durationMs } = run;
   const coverage = profile && coveredPercent(profile);
   const files: { path: string; text: string }[] = [];
+  let error = failure(request, packages, run) ?? coverFailure(request, profile, coverage);
+  const { reports } = request;
   if (reports.junit) files.push({ path: reports.junit, text: junit(packages) });
-  const call = { cwd: moduleDir, env, signal };
   if (profile) {
+    const call = goCall(request, { signal });
     const text = profileOf(profile, () => true);
     if (reports.coverProfile) files.push({ path: reports.coverProfile, text });
-    if (reports.lcov) files.push({ path: reports.lcov, text: await lcovOf(profile, request, call) });
-    if (reports.html) files.push({ path: reports.html, text: await htmlOf(text, call) });
+    if (reports.lcov) files.push({ path: reports.lcov, text: await lcovOf(profile, request.lcovRoot, call) });
+    if (reports.html) {
+      const html = await htmlOf(text, call);
+      if (html instanceof SlimGoError) error ??= html;
+      else files.push({ path: reports.html, text: html });
+    }
   }
-  const error = failure(request, packages, run) ?? coverFailure(request, profile, coverage);
-  return { request, ...(error ? { error } : {}), packages, coverage, output, files, startTime, endTime };
+  return { request, ...(error ? { error } : {}), packages, coverage, files, durationMs };
 }
 
-async function lcovOf(
-  profile: CoverProfile,
-  { lcovRoot }: TestRequest,
-  call: { readonly cwd: string; readonly env: TestRequest['env']; readonly signal: AbortSignal | undefined },
-): Promise<string> {
+async function lcovOf(profile: CoverProfile, root: string, call: GoCall): Promise<string> {
   const importPaths = [...new Set([...profile.files.keys()].map((file) => posix.dirname(file)))];
+  if (importPaths.length === 0) return '';
   const { stdout } = await runGo(['list', '-e', '-f', '{{.ImportPath}}\t{{.Dir}}', ...importPaths], call);
   const folders = new Map(stdout.split(/\r?\n/).map((line) => line.split('\t') as [string, string]));
   return lcov(profile, (file) => {
     const path = resolve(folders.get(posix.dirname(file)) ?? posix.dirname(file), posix.basename(file));
-    return relative(lcovRoot, path).split(sep).join('/');
+    return relative(root, path).split(sep).join('/');
   });
 }
 
-async function htmlOf(
-  profile: string,
-  call: { readonly cwd: string; readonly env: TestRequest['env']; readonly signal: AbortSignal | undefined },
-): Promise<string> {
+async function htmlOf(profile: string, call: GoCall): Promise<string | SlimGoError> {
   const folder = await mkdtemp(join(tmpdir(), 'slim-go-test-'));
   try {
     const [input, output] = [join(folder, 'cover.out'), join(folder, 'cover.html')];
     await writeFile(input, profile);
     const { exitCode, stderr } = await runGo(['tool', 'cover', `-html=${input}`, '-o', output], call);
-    if (exitCode !== 0) throw new SlimGoError('GO_TEST_FAILED', `go tool cover -html failed: ${stderr.trim()}`);
-    return await readFile(output, 'utf8');
+    if (exitCode === 0) return await readFile(output, 'utf8');
+    return new SlimGoError('GO_TEST_FAILED', `go tool cover -html failed: ${stderr.trim()}`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
-import test, { resolveTest } from './executor';
+import test, { batch, resolveTest } from './executor';
 
 const schema = JSON.parse(readFileSync(join(__dirname, 'schema.json'), 'utf8'));
 /** As Nx fills them in. */
@@ -40,6 +40,9 @@ function workspace(files: Record<string, string> = {}, cache = true, projectRoot
     projectGraph: { nodes: {}, dependencies: {} },
   };
 }
+
+const resolved = (options: Parameters<typeof test>[0], context: ExecutorContext) =>
+  resolveTest({ options, context, env: process.env });
 
 async function printed<Result>(
   work: () => Promise<Result>,
@@ -96,19 +99,19 @@ describe('slim-go:test', () => {
 
   it('takes patterns from the folder of the project to that of its module', () => {
     const packages = ['./...', '.', './sub', '../other', 'example.com/shop/libs/...'];
-    expect(resolveTest({ ...defaults, packages }, workspace()).packages).toEqual([
+    expect(resolved({ ...defaults, packages }, workspace()).packages).toEqual([
       './apps/hello/...',
       './apps/hello',
       './apps/hello/sub',
       './apps/other',
       'example.com/shop/libs/...',
     ]);
-    expect(resolveTest({ ...defaults, packages: ['./...', '.'] }, workspace({}, true, '.')).packages).toEqual([
+    expect(resolved({ ...defaults, packages: ['./...', '.'] }, workspace({}, true, '.')).packages).toEqual([
       './...',
       '.',
     ]);
     const own = workspace({ 'apps/hello/go.mod': 'module example.com/hello\n' });
-    expect(resolveTest(defaults, own)).toMatchObject({
+    expect(resolved(defaults, own)).toMatchObject({
       moduleDir: join(own.root, 'apps', 'hello'),
       packages: ['./...'],
     });
@@ -116,14 +119,56 @@ describe('slim-go:test', () => {
 
   it('hands what it does not know to go test', () => {
     const __unparsed__ = ['--coverprofile=c.out', '--race', '-run', 'TestOne', '-v', '-args', 'x'];
-    const { args, verbose } = resolveTest({ ...defaults, args: ['-vet=off'], __unparsed__ }, workspace());
+    const { args, verbose } = resolved({ ...defaults, args: ['-vet=off'], __unparsed__ }, workspace());
     expect(args).toEqual(['-vet=off', '-run', 'TestOne', '-v', '-args', 'x']);
     expect(verbose).toBe(true);
   });
 
   it.each(['bench', 'fuzz'])('refuses %s in a target that is cached', (option) => {
     const options = { ...defaults, [option]: '.' };
-    expect(() => resolveTest(options, workspace())).toThrow(`${option}: the target hello:test is cached`);
-    expect(resolveTest(options, workspace({}, false))).toMatchObject({ [option]: '.' });
+    expect(() => resolved(options, workspace())).toThrow(`${option}: the target hello:test is cached`);
+    expect(resolved(options, workspace({}, false))).toMatchObject({ [option]: '.' });
+  });
+
+  it('gives each project of a batch what it would have by itself', async () => {
+    const context = workspace({
+      'apps/broken/b_test.go': 'package broken\n\nimport "testing"\n\nfunc TestX(t *testing.T) { t.Fatal("no") }\n',
+      'apps/lost/README.md': '',
+      'apps/odd/o_test.go': 'package odd\n\nfunc init() { undefined() }\n',
+    });
+    const { projects } = context.projectsConfigurations;
+    for (const name of ['broken', 'odd', 'lost']) projects[name] = { root: `apps/${name}` };
+    const names = Object.keys(projects);
+    const options = { ...defaults, junit: '{projectRoot}/junit.xml' };
+    const timeless = (text: string) => text.replace(/\(cached\)|[\d.]+ ?m?s\b/g, 'TIME');
+    const alone: Record<string, string> = {};
+    for (const projectName of names) {
+      const { stdout, stderr } = await printed(() => test(options, { ...context, projectName }));
+      alone[projectName] = timeless(stdout + stderr);
+    }
+    const member = (project: string) => ({
+      id: `${project}:test`,
+      target: { project, target: 'test' },
+      projectRoot: `apps/${project}`,
+      overrides: {},
+      outputs: [],
+      cache: true,
+      parallelism: true,
+    });
+    const ids = Object.fromEntries(names.map((name) => [`${name}:test`, name]));
+    const tasks = Object.fromEntries(Object.entries(ids).map(([id, name]) => [id, member(name)]));
+    const inputs = Object.fromEntries(Object.keys(ids).map((id) => [id, options]));
+    const together: Record<string, string> = {};
+    const passed: string[] = [];
+    for await (const { task, result } of batch({ tasks }, inputs, {}, context)) {
+      together[ids[task]!] = timeless(result.terminalOutput);
+      if (result.success) passed.push(task);
+    }
+    expect(together).toEqual(alone);
+    expect(passed).toEqual(['hello:test']);
+    expect(together.lost).toContain('lost');
+    for (const name of ['hello', 'broken', 'odd']) {
+      expect(readFileSync(join(context.root, 'apps', name, 'junit.xml'), 'utf8')).toContain(`shop/apps/${name}"`);
+    }
   });
 });

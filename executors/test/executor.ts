@@ -6,7 +6,8 @@ import { goTest, type TestOutcome, type TestRequest } from '../../go/test';
 import { replaceFile } from '../../image/replace-file';
 import { programArguments } from '../arguments';
 import { currentProject } from '../project';
-import { formatDuration, runExecutor } from '../report';
+import { formatDuration } from '../report';
+import { batchExecutorOf, executorOf, type Task, type Work } from '../task';
 import type { TestOptions } from './schema';
 import schema from './schema.json';
 
@@ -24,29 +25,54 @@ const optionNames: ReadonlySet<string> = new Set(
   ),
 );
 
-/** `slim-go:test`: the tests of a project, and the reports that were asked for. */
-export default function test(options: Options, context: ExecutorContext): Promise<{ success: boolean }> {
-  return runExecutor(async (signal) => {
-    const status = new StatusLine();
-    const request = resolveTest(options, context);
+/** The tests of each task's project, and the reports that were asked for. */
+const runTests: Work<Options> = async (tasks, signal, done) => {
+  const owners = new Map<TestRequest, Task<Options>>();
+  for (const task of tasks) {
     try {
-      const [outcome] = await goTest([request], {
-        signal,
-        onOutput: (text) => status.print(text),
-        onProgress: (running) => status.say(running),
-      });
-      await writeReports(outcome!, signal);
-      status.print(describeTest(outcome!));
-      if (outcome!.error) throw outcome!.error;
-    } finally {
-      status.end();
+      owners.set(resolveTest(task), task);
+    } catch (error) {
+      done(task, error);
     }
-    return { success: true };
-  });
-}
+  }
+  const status = new StatusLine();
+  try {
+    const outcomes = await goTest([...owners.keys()], {
+      signal,
+      onOutput: (request, text) => {
+        status.clear();
+        owners.get(request)?.print(text);
+      },
+      onProgress: (running) => status.say(running),
+    });
+    status.end();
+    for (const outcome of outcomes) {
+      const task = owners.get(outcome.request)!;
+      try {
+        for (const { path, text } of outcome.files) await replaceFile(path, (file) => file.writeFile(text), signal);
+        if (!outcome.error) task.print(describe(outcome));
+        done(task, outcome.error);
+      } catch (error) {
+        done(task, error);
+      }
+    }
+  } finally {
+    status.end();
+  }
+};
+
+/** `slim-go:test` */
+export default executorOf(runTests);
+
+/** `slim-go:test` of many projects in one process. */
+export const batch = batchExecutorOf(runTests);
 
 /** @throws OPTION_INVALID, GO_FILE_INVALID */
-export function resolveTest(options: Options, context: ExecutorContext): TestRequest {
+export function resolveTest({
+  options,
+  context,
+  env,
+}: Pick<Task<Options>, 'options' | 'context' | 'env'>): TestRequest {
   const project = currentProject(context);
   refuseCached(options, context);
   const moduleDir = enclosingModule(project.folder).dir;
@@ -85,6 +111,7 @@ export function resolveTest(options: Options, context: ExecutorContext): TestReq
     },
     lcovRoot: context.root,
     verbose: options.verbose || args.includes('-v'),
+    processEnv: env,
     env: options.env,
     args,
   };
@@ -103,13 +130,8 @@ function refuseCached(options: Options, context: ExecutorContext): void {
   );
 }
 
-export async function writeReports({ files }: TestOutcome, signal?: AbortSignal): Promise<void> {
-  for (const { path, text } of files) await replaceFile(path, (handle) => handle.writeFile(text), signal);
-}
-
 /** The last line of a success: `14 tests passed, 1 skipped, in 3 packages  coverage: 81.2% of statements  1.2 s`. */
-export function describeTest({ error, packages, coverage, startTime, endTime }: TestOutcome): string {
-  if (error) return '';
+function describe({ packages, coverage, durationMs }: TestOutcome): string {
   const count = (verdict: string): number =>
     packages.flatMap(({ tests }) => tests).filter((one) => one.verdict === verdict).length;
   const plural = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
@@ -117,7 +139,7 @@ export function describeTest({ error, packages, coverage, startTime, endTime }: 
   return [
     `${plural(count('pass'), 'test')} passed${skipped > 0 ? `, ${skipped} skipped,` : ''} in ${plural(packages.length, 'package')}`,
     ...(coverage === undefined ? [] : [`coverage: ${coverage.toFixed(1)}% of statements`]),
-    `${formatDuration(endTime - startTime)}\n`,
+    `${formatDuration(durationMs)}\n`,
   ].join('  ');
 }
 
@@ -128,17 +150,18 @@ const clearLine = '\r\u001b[K';
 class StatusLine {
   private running: string | undefined;
   private isShown = false;
-  private printedAt = performance.now();
+  private quietSince = performance.now();
   private readonly timer = process.stdout.isTTY ? setInterval(() => this.show(), afterMs) : undefined;
 
   say(running: string | undefined): void {
     this.running = running;
   }
 
-  print(text: string): void {
-    this.clear();
-    if (text !== '') process.stdout.write(text);
-    this.printedAt = performance.now();
+  /** Makes way for what is printed now. */
+  clear(): void {
+    if (this.isShown) process.stdout.write(clearLine);
+    this.isShown = false;
+    this.quietSince = performance.now();
   }
 
   end(): void {
@@ -147,14 +170,9 @@ class StatusLine {
   }
 
   private show(): void {
-    const quietMs = performance.now() - this.printedAt;
+    const quietMs = performance.now() - this.quietSince;
     if (quietMs < afterMs) return;
     process.stdout.write(`${clearLine}${this.running ?? 'compiling'}  ${formatDuration(quietMs)}`);
     this.isShown = true;
-  }
-
-  private clear(): void {
-    if (this.isShown) process.stdout.write(clearLine);
-    this.isShown = false;
   }
 }
