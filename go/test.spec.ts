@@ -559,6 +559,8 @@ describe('many requests', () => {
     const requests = [
       of({}),
       of({ short: true }),
+      of({ cover: true }),
+      of({ coverThreshold: 0 }),
       of({ env: { A: 'b' } }),
       request(other, { packages: ['./apps/a'] }),
       ...[{ failFast: true }, { bench: 'X' }, { coverPkg: ['./apps/a'] }, { args: ['-v'] }].flatMap((over) => [

@@ -71,8 +71,8 @@ export interface TestCall {
   readonly signal?: AbortSignal | undefined;
   /** Gets what is to be shown: a line for each package, at the end what failed. Piece by piece, unless the `go test` is shared. */
   readonly onOutput?: ((request: TestRequest, text: string) => void) | undefined;
-  /** Is told what is run at the moment, whenever that may have changed. */
-  readonly onProgress?: ((running: string | undefined) => void) | undefined;
+  /** Is given, with each `go test`, what tells which test is run at the moment. */
+  readonly onStart?: ((running: () => string | undefined) => void) | undefined;
 }
 
 /**
@@ -101,7 +101,8 @@ function groupsOf(requests: readonly TestRequest[]): TestRequest[][] {
   const lengths = new Map<string, number>();
   for (const [index, request] of requests.entries()) {
     const { moduleDir, processEnv, env } = request;
-    const same = canShare(request) ? JSON.stringify([moduleDir, processEnv, env, commandFlags(request)]) : `${index}`;
+    const asked = [moduleDir, processEnv, env, commandFlags(request), wantsProfile(request)];
+    const same = canShare(request) ? JSON.stringify(asked) : `${index}`;
     const length = (lengths.get(same) ?? 0) + request.packages.join(' ').length + 1;
     lengths.set(same, length);
     const key = `${Math.floor(length / maxPatternsLength)} ${same}`;
@@ -158,7 +159,8 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
     call,
   );
   const isKilled = run.exitCode === -1;
-  if (isStray && !isKilled) return [];
+  const isExplained = run.exitCode === 0 || reports.some((report) => report.packages.some(isFailed));
+  if (!isKilled && (isStray || !isExplained)) return [];
   // An interrupted go ends without a word about the packages that it did not come to.
   const expected = run.exitCode > 0 ? await listPackages(requests, call) : [];
   const outcomes = requests.map((request, index) => {
@@ -235,8 +237,8 @@ async function runTests(
       if (name !== undefined) for (const report of ownersOf({ Package: name })) report.say(line);
       else if (others.length === 0) alone?.say(line);
     }
-    call.onProgress?.(reports[0]?.running);
   };
+  call.onStart?.(() => reports[0]?.running);
   try {
     const args = [
       'test',

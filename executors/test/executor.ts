@@ -43,7 +43,9 @@ const runTests: Work<Options> = async (tasks, signal, done) => {
         status.clear();
         owners.get(request)?.print(text);
       },
-      onProgress: (running) => status.say(running),
+      onStart: (running) => {
+        status.running = running;
+      },
     });
     status.end();
     for (const outcome of outcomes) {
@@ -148,14 +150,10 @@ const clearLine = '\r\u001b[K';
 
 /** Says on a terminal what is run, once nothing else was printed for a second. */
 class StatusLine {
-  private running: string | undefined;
+  running: () => string | undefined = () => undefined;
   private isShown = false;
   private quietSince = performance.now();
   private readonly timer = process.stdout.isTTY ? setInterval(() => this.show(), afterMs) : undefined;
-
-  say(running: string | undefined): void {
-    this.running = running;
-  }
 
   /** Makes way for what is printed now. */
   clear(): void {
@@ -172,7 +170,7 @@ class StatusLine {
   private show(): void {
     const quietMs = performance.now() - this.quietSince;
     if (quietMs < afterMs) return;
-    process.stdout.write(`${clearLine}${this.running ?? 'compiling'}  ${formatDuration(quietMs)}`);
+    process.stdout.write(`${clearLine}${this.running() ?? 'compiling'}  ${formatDuration(quietMs)}`);
     this.isShown = true;
   }
 }
