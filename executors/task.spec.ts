@@ -93,6 +93,22 @@ describe('batchExecutorOf', () => {
     });
   });
 
+  it('prints at once what is alone and kept in no cache', async () => {
+    const work: Work<number> = async ([task], _signal, done) => {
+      task!.print('live\n');
+      done(task!);
+    };
+    const write = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+    const [uncached] = Object.values(members('a'));
+    const results: BatchResult[] = [];
+    const tasks = { 'a:build': { ...uncached!, cache: false } };
+    for await (const result of batchExecutorOf(work)({ tasks }, { 'a:build': 1 }, {}, context)) results.push(result);
+    const calls = [...write.mock.calls];
+    write.mockRestore();
+    expect(results[0]?.result).toMatchObject({ success: true, terminalOutput: '' });
+    expect(calls).toEqual([['live\n']]);
+  });
+
   it('calls nothing a success that a signal has interrupted', async () => {
     const results = await runBatch<number>(
       async (tasks, _signal, done) => {

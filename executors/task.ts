@@ -52,13 +52,17 @@ export function executorOf<Options>(
         options,
         context,
         env: process.env,
-        print: (text, stream = 'stdout') => process[stream].write(text),
+        print: printNow,
       };
       await work([task], signal, (_, error) => failures.push(error));
       const [failure] = failures;
       if (failure !== undefined) throw failure;
       return { success: failures.length > 0 };
     });
+}
+
+function printNow(text: string | Uint8Array, stream: 'stdout' | 'stderr' = 'stdout'): void {
+  process[stream].write(text);
 }
 
 /** One of Nx's results, as soon as it is there. */
@@ -74,7 +78,8 @@ export interface BatchResult {
 
 /**
  * The batch implementation that does many tasks in one process. What a task prints is part of its result: Nx prints and
- * keeps that, and would print it twice if it were streamed. A failure, and a bug, is that of its task alone.
+ * keeps that, and would print it twice if it were streamed. Only a task that is alone, and kept in no cache, prints as it
+ * goes. A failure, and a bug, is that of its task alone.
  */
 export function batchExecutorOf<Options>(
   work: Work<Options>,
@@ -89,13 +94,14 @@ export function batchExecutorOf<Options>(
     const results: BatchResult[] = [];
     let wake = (): void => {};
     const waiting = new Map<Task<Options>, (error?: unknown) => void>();
+    const isLive = Object.values(members).every(({ cache }) => !cache) && Object.keys(members).length === 1;
     for (const [id, member] of Object.entries(members)) {
       const output: Uint8Array[] = [];
       const task: Task<Options> = {
         options: inputs[id]!,
         context: contextOf(member, context),
         env: environmentOf(member, context.root, process.env),
-        print: (text) => output.push(Buffer.from(text as Uint8Array)),
+        print: isLive ? printNow : (text) => output.push(Buffer.from(text as Uint8Array)),
       };
       waiting.set(task, (error) => {
         if (error !== undefined) task.print(describe(error));
