@@ -104,7 +104,7 @@ export function batchExecutorOf<Options>(
         print: isLive ? printNow : (text) => output.push(Buffer.from(text as Uint8Array)),
       };
       waiting.set(task, (error) => {
-        if (error !== undefined) task.print(describe(error));
+        if (error !== undefined) task.print(describe(error), 'stderr');
         const terminalOutput = Buffer.concat(output).toString();
         results.push({
           task: id,
