@@ -23,6 +23,8 @@ export interface GoFileHeader {
   readonly embeds: readonly EmbedPattern[];
   /** The `//go:build` line, or where there is none the `// +build` lines; a file is built where all of them hold. */
   readonly constraints: readonly string[];
+  /** Present where some line is a `//go:generate`, anywhere in the file. */
+  readonly generates?: true;
 }
 
 /**
@@ -32,15 +34,27 @@ export interface GoFileHeader {
  * @throws GO_FILE_INVALID where the go command could not read the file either
  */
 export function scanGoFile(source: Uint8Array, file: string): GoFileHeader {
-  const head = source.length > headBytes ? scanGoHead(source.subarray(0, headBytes), file) : undefined;
-  return head ?? scanAll(source, file);
+  const head = source.length > headBytes ? scanHead(source.subarray(0, headBytes), file) : undefined;
+  return { ...(head ?? scanAll(source, file)), ...(hasGenerate(source) ? { generates: true } : {}) };
 }
 
-/** Nearly every header ends within these; reading and decoding only them makes a scan three times as fast. */
-export const headBytes = 8192;
+/** As the go command finds it: by line, also within a string. https://pkg.go.dev/cmd/go#hdr-Generate_Go_files_by_processing_source */
+function hasGenerate(source: Uint8Array): boolean {
+  const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength);
+  for (let at = bytes.indexOf(generate); at >= 0; at = bytes.indexOf(generate, at + 1)) {
+    const [before, after] = [bytes[at - 1], bytes[at + generate.length]];
+    if ((before === undefined || before === 10) && (after === 32 || after === 9)) return true;
+  }
+  return false;
+}
 
-/** As scanGoFile, from the first `headBytes` of a longer file; undefined where they are not enough to tell. */
-export function scanGoHead(head: Uint8Array, file: string): GoFileHeader | undefined {
+const generate = '//go:generate';
+
+/** Nearly every header ends within these; decoding only them makes a scan faster. */
+const headBytes = 8192;
+
+/** As scanAll, from the first `headBytes` of a longer file; undefined where they are not enough to tell. */
+function scanHead(head: Uint8Array, file: string): GoFileHeader | undefined {
   const scanner = new HeaderScanner(head, file);
   try {
     const { packageName, imports } = scanner.header();

@@ -1,19 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type GoFileHeader, headBytes, scanGoFile, scanGoHead } from '../go/scan';
+import { type GoFileHeader, scanGoFile } from '../go/scan';
 
 /** What was read of one file, and its size and times then: a change of its content changes one of them. */
 interface Entry {
@@ -40,7 +28,6 @@ export class SourceCache {
   private entries: ReadonlyMap<string, Entry> | undefined;
   private readonly current = new Map<string, Entry>();
   private read = 0;
-  private readonly buffer = Buffer.allocUnsafe(headBytes + 1);
 
   /**
    * @param root folder that the names of files start at
@@ -134,19 +121,9 @@ export class SourceCache {
     if (!status?.isFile()) return absent;
     this.read++;
     const { size: sizeBytes, mtimeMs: modifiedMs, ctimeMs: changedMs } = status;
-    const content = JSON.stringify(name.endsWith('.go') ? this.scan(path, name) : readText(path)) ?? 'null';
+    const content =
+      JSON.stringify(name.endsWith('.go') ? scanGoFile(readFileSync(path), name) : readText(path)) ?? 'null';
     return { sizeBytes, modifiedMs, changedMs, content };
-  }
-
-  private scan(path: string, name: string): GoFileHeader {
-    const file = openSync(path, 'r');
-    try {
-      const length = readSync(file, this.buffer, 0, this.buffer.length, 0);
-      if (length <= headBytes) return scanGoFile(this.buffer.subarray(0, length), name);
-      return scanGoHead(this.buffer.subarray(0, headBytes), name) ?? scanGoFile(readFileSync(file), name);
-    } finally {
-      closeSync(file);
-    }
   }
 }
 
