@@ -7,6 +7,12 @@ export type SlimGoErrorCode =
   | 'GO_TEST_FAILED'
   | 'COVERAGE_TOO_LOW'
   | 'GO_FILE_INVALID'
+  | 'TOOL_NOT_FOUND'
+  | 'LINT_FAILED'
+  | 'FORMAT_FAILED'
+  | 'TIDY_FAILED'
+  | 'GENERATE_FAILED'
+  | 'VULN_FAILED'
   | 'BINARY_NOT_STATIC'
   | 'BINARY_WRONG_PLATFORM'
   // what the user wrote

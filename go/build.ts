@@ -7,7 +7,7 @@ import { formatPlatform, type Platform } from '../platform';
 import { isStatic, readBinary, verifyPlatform } from './binary';
 import { explainDynamic } from './cgo';
 import { parseModFile } from './modfile';
-import { enclosing, type GoCall, goEnv, goTooOld, runGo } from './toolchain';
+import { enclosing, type GoCall, goEnv, goTooOld, moduleHint, runGo } from './toolchain';
 
 /** One binary to be built: nothing is left to decide, all paths are absolute. */
 export interface ResolvedBuild {
@@ -319,13 +319,10 @@ function buildError(build: ResolvedBuild, title: string, exitCode: number, stder
   const how = exitCode === -1 ? 'was killed' : `failed (exit status ${exitCode})`;
   const hint = /no non-test Go files in|no Go files in|directory not found/.test(stderr)
     ? 'Point the option main at the folder of a main package.'
-    : /is not in std|missing go\.sum entry|no required module provides package|updates to go\.mod needed/.test(stderr)
-      ? `Run \`go mod tidy\` in ${build.moduleDir}.`
-      : /not one of the workspace modules|does not contain modules? listed in go\.work/.test(stderr)
-        ? `Run \`go work use ${build.moduleDir}\`.`
-        : /C compiler .* not found/.test(stderr)
-          ? 'Install a C compiler, name one in env.CC, or set cgo to false.'
-          : "go's own messages stand above.";
+    : (moduleHint(stderr, build.moduleDir) ??
+      (/C compiler .* not found/.test(stderr)
+        ? 'Install a C compiler, name one in env.CC, or set cgo to false.'
+        : "go's own messages stand above."));
   return new SlimGoError('GO_BUILD_FAILED', `${title} ${how} in ${module}.`, { hint });
 }
 

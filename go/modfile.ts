@@ -34,6 +34,8 @@ export interface ModFile {
   readonly godebugs: readonly string[];
   /** Folders that `./...` leaves out: `./x` is that folder, `x` any folder of that name. */
   readonly ignores: readonly string[];
+  /** Import paths of the programs that `go tool` runs. */
+  readonly tools: readonly string[];
 }
 
 /** go.work. https://go.dev/ref/mod#go-work-file */
@@ -53,6 +55,7 @@ export function parseModFile(text: string, file: string): ModFile {
   const requires: Requirement[] = [];
   const ignores: string[] = [];
   const godebugs: string[] = [];
+  const tools: string[] = [];
   const { replaces, versions } = readDirectives(text, file, (verb, words, line, fail) => {
     if (verb === 'module') {
       if (module !== undefined) throw fail('there is a second "module"');
@@ -66,15 +69,18 @@ export function parseModFile(text: string, file: string): ModFile {
     } else if (verb === 'ignore') {
       if (words.length !== 1) throw fail('"ignore" takes one folder');
       ignores.push(words[0]!);
+    } else if (verb === 'tool') {
+      if (words.length !== 1) throw fail('"tool" takes one import path');
+      tools.push(words[0]!);
     } else if (verb === 'godebug') godebugs.push(words.join(' '));
-    else if (!['exclude', 'retract', 'tool'].includes(verb)) throw fail(`"${verb}" is not a directive of go.mod`);
+    else if (!['exclude', 'retract'].includes(verb)) throw fail(`"${verb}" is not a directive of go.mod`);
   });
   if (module === undefined) {
     throw new SlimGoError('GO_FILE_INVALID', `${file}: it has no "module" line.`, {
       hint: 'Write "module <path>" at its top, for example "module example.com/acme".',
     });
   }
-  return { module, ...versions, requires, replaces, ignores, godebugs };
+  return { module, ...versions, requires, replaces, ignores, godebugs, tools };
 }
 
 /** Reads a go.work; `file` is named in errors. @throws GO_FILE_INVALID */

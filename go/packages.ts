@@ -94,6 +94,18 @@ export function isWithin(dir: string, parent: string): boolean {
 }
 
 /**
+ * Whether `./...` in a module's root names the packages of a folder, as far as the folder's path tells.
+ * @param below the folder from the module's root
+ * @param ignores as in `ModFile`
+ */
+export function isPackageFolder(below: string, ignores: readonly string[]): boolean {
+  if (below.split('/').some((part) => /^[._]/.test(part) || part === 'testdata' || part === 'vendor')) return false;
+  return !ignores.some((ignored) =>
+    ignored.startsWith('./') ? isWithin(below, posix.join(ignored)) : `/${below}/`.includes(`/${ignored}/`),
+  );
+}
+
+/**
  * The Go source of a repository, read without the go command: modules, packages and where imports lead. Files are read
  * when they are first asked for. What is broken costs only itself: it is described in `warnings`.
  */
@@ -136,17 +148,9 @@ export class GoTree {
 
   /** Folders that `./...` in a module's root names: without vendor, testdata, `_x`, `.x`, `ignore` and nested modules. */
   packageDirs(module: Module): string[] {
-    const anywhere = new Set(module.file.ignores.filter((ignored) => !ignored.startsWith('./')));
-    const rooted = module.file.ignores
-      .filter((ignored) => ignored.startsWith('./'))
-      .map((ignored) => posix.join(module.dir, ignored));
     return this.foldersOf(module)
       .filter((dir) => {
-        const below = posix.relative(module.dir, dir);
-        if (below.split('/').some((part) => /^[._]/.test(part) || part === 'testdata' || part === 'vendor'))
-          return false;
-        if (rooted.some((ignored) => isWithin(dir, ignored))) return false;
-        if ([...anywhere].some((ignored) => `/${below}/`.includes(`/${ignored}/`))) return false;
+        if (!isPackageFolder(posix.relative(module.dir, dir), module.file.ignores)) return false;
         return this.package(dir)!.files.length > 0;
       })
       .sort();
@@ -271,7 +275,7 @@ export class GoTree {
       return { dir, path: parsed.module, file: parsed };
     } catch (error) {
       this.warn(error);
-      return { dir, path: '', file: { module: '', requires: [], replaces: [], ignores: [], godebugs: [] } };
+      return { dir, path: '', file: { module: '', requires: [], replaces: [], ignores: [], godebugs: [], tools: [] } };
     }
   }
 

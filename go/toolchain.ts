@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { basename, delimiter, isAbsolute, join, resolve } from 'node:path';
 import { SlimGoError } from '../errors';
 import { parseModFile, parseWorkFile } from './modfile';
 
@@ -13,14 +13,14 @@ export interface GoCall {
   /** The environment that `env` is added to. Default: this process's. */
   readonly processEnv?: NodeJS.ProcessEnv | undefined;
   readonly env?: Readonly<Record<string, string>>;
-  /** Stops `go` and every process that it started. */
+  /** Stops the program and every process that it started. */
   readonly signal?: AbortSignal | undefined;
-  /** Gets what `go` prints, unchanged, while it runs. */
+  /** Gets what the program prints, unchanged, while it runs. */
   readonly onOutput?: ((chunk: Buffer, stream: 'stdout' | 'stderr') => void) | undefined;
 }
 
 export interface GoResult {
-  /** 0 is success; a `go` that died by a signal nobody here sent has -1. */
+  /** 0 is success; a program that died by a signal nobody here sent has -1. */
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -30,17 +30,26 @@ export interface GoResult {
  * The absolute path of the `go` command: the first on PATH, otherwise the one in GOROOT.
  * @throws GO_NOT_FOUND
  */
-function findGo(env: NodeJS.ProcessEnv = process.env): string {
-  const name = process.platform === 'win32' ? 'go.exe' : 'go';
-  const folders = (env.PATH ?? env.Path ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
-  if (env.GOROOT) folders.push(join(env.GOROOT, 'bin'));
-  const found = folders.map((folder) => join(folder, name)).find(isExecutable);
+function findGo(env: NodeJS.ProcessEnv): string {
+  const found = findProgram('go', env) ?? (env.GOROOT ? programIn(join(env.GOROOT, 'bin'), 'go') : undefined);
   if (found === undefined) {
     throw new SlimGoError('GO_NOT_FOUND', 'The go command was found neither on PATH nor in GOROOT.', {
       hint: 'Install Go from https://go.dev/dl/ and open a new terminal, or set GOROOT to the folder of your installation.',
     });
   }
   return found;
+}
+
+/** The absolute path of a program on PATH. */
+export function findProgram(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const folders = (env.PATH ?? env.Path ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
+  return folders.map((folder) => programIn(folder, name)).find((file) => file !== undefined);
+}
+
+/** The absolute path of a program in a folder; undefined where there is none. */
+export function programIn(folder: string, name: string): string | undefined {
+  const file = join(folder, process.platform === 'win32' ? `${name}.exe` : name);
+  return isExecutable(file) ? file : undefined;
 }
 
 function isExecutable(file: string): boolean {
@@ -73,16 +82,24 @@ function kill(child: ChildProcess, signal: NodeJS.Signals): void {
  * Runs `go` with these arguments and waits for its end. A failing `go` is a result, not an error.
  * @throws GO_NOT_FOUND; ABORTED (or the signal's own reason) once `signal` has fired, `go` has ended and what it started was killed
  */
-export async function runGo(
+export async function runGo(args: readonly string[], call: GoCall): Promise<GoResult> {
+  return runProgram(findGo({ ...(call.processEnv ?? process.env), ...call.env }), args, call);
+}
+
+/** As runGo, for another program: `file` is its absolute path. */
+export async function runProgram(
+  file: string,
   args: readonly string[],
   { cwd, processEnv = process.env, env, signal, onOutput }: GoCall,
 ): Promise<GoResult> {
   const abortReason = (): unknown =>
     signal?.reason instanceof SlimGoError
       ? signal.reason
-      : new SlimGoError('ABORTED', `go ${args[0] ?? ''} was interrupted.`, { cause: signal?.reason });
+      : new SlimGoError('ABORTED', `${basename(file, '.exe')} ${args[0] ?? ''} was interrupted.`, {
+          cause: signal?.reason,
+        });
   if (signal?.aborted) throw abortReason();
-  const child = spawn(findGo({ ...processEnv, ...env }), args, {
+  const child = spawn(file, args, {
     cwd,
     // go takes folders for what PWD calls them: without it a symlinked folder would get its real name in the output.
     env: { ...processEnv, PWD: cwd, ...env },
@@ -174,6 +191,15 @@ export function goTooOld(stderr: string, cwd: string): SlimGoError | undefined {
       refused?.[4] ? `, or set GOTOOLCHAIN=auto so that Go fetches it` : ''
     }.`,
   });
+}
+
+/** What to do about a go.mod, go.sum or go.work that `go` complains of; undefined where it complains of something else. */
+export function moduleHint(stderr: string, moduleDir: string): string | undefined {
+  if (/is not in std|missing go\.sum entry|no required module provides package|updates to go\.mod needed/.test(stderr))
+    return `Run \`go mod tidy\` in ${moduleDir}.`;
+  return /not one of the workspace modules|does not contain modules? listed in go\.work/.test(stderr)
+    ? `Run \`go work use ${moduleDir}\`.`
+    : undefined;
 }
 
 /** `go.mod:3` of the file that names the version; the dependency's own name where it is one of the module cache. */
