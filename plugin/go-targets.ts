@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import { closureOf } from '../go/closure';
+import { type ClosureRequest, closureOf } from '../go/closure';
 import { inFolder, isWithin } from '../go/packages';
 import { hostPlatform } from '../platform';
 import { compileInputs, type Input, moduleInputs, testFileInputs } from './inputs';
@@ -11,61 +11,41 @@ import { statedOptions, strings, type TargetSources, type Targets } from './sour
 /** Targets of the go command itself. */
 export function commandTargets(project: GoProject, sources: TargetSources): Targets {
   const { tree, options } = sources;
-  const packages = packagePatterns(project);
-  const patterns = packages.join(' ');
-  const platforms = [hostPlatform()];
-  const inputsWith = (tags: readonly string[]): Input[] => {
-    const closure = closureOf(tree, {
-      dirs: project.packages,
-      module: project.module,
-      platforms,
-      cgo: undefined,
-      tags,
-      tests: true,
-      staysOutside: staysOutside(project.module, sources),
-    });
-    return [
-      ...testFileInputs(project.packages),
-      ...compileInputs(closure, {
-        modules: moduleInputs(closure, knownDeps(project.module, sources)),
-        platforms,
-        tests: true,
-        cgo: true,
-        dottedNames: false,
-      }),
-      { env: 'GOOS' },
-      // A test runs here, and vet looks at the files of this platform.
-      { runtime: 'go env GOHOSTOS GOHOSTARCH || echo no go' },
-    ];
-  };
-  const inputs = inputsWith([]);
-  const command = (name: string, line: string, description: string, rest: Partial<TargetConfiguration>) => ({
-    [name]: {
-      command: line,
-      options: { cwd: '{projectRoot}' },
-      ...rest,
-      metadata: {
-        technologies: ['go'],
-        description,
-        help: { command: line.split(' ').slice(0, 2).join(' ').replace('go ', 'go help '), example: {} },
-      },
-    },
-  });
-  const testTags = strings(statedOptions(project, sources, options.testTargetName ?? 'test', 'slim-go:test').buildTags);
   const hasTests = project.packages.some((dir) => tree.package(dir)?.files.some(({ isTest }) => isTest));
-  return {
-    ...(hasTests ? testTargets(packages, testTags.length > 0 ? inputsWith(testTags) : inputs, sources) : {}),
-    ...command(options.lintTargetName ?? 'lint', `go vet ${patterns}`, 'Looks for mistakes with go vet', {
-      cache: true,
-      inputs,
+  if (!hasTests) return {};
+  const tags = strings(statedOptions(project, sources, options.testTargetName ?? 'test', 'slim-go:test').buildTags);
+  const inputs = [...testFileInputs(project.packages), ...hostInputs(project, sources, { tags, tests: true })];
+  return testTargets(packagePatterns(project), inputs, sources);
+}
+
+/** Inputs of what compiles the project's packages for this machine, or looks at them as if it did. */
+export function hostInputs(
+  project: GoProject,
+  sources: TargetSources,
+  { tags, tests }: Pick<ClosureRequest, 'tags' | 'tests'>,
+): Input[] {
+  const platforms = [hostPlatform()];
+  const closure = closureOf(sources.tree, {
+    dirs: project.packages,
+    module: project.module,
+    platforms,
+    cgo: undefined,
+    tags,
+    tests,
+    staysOutside: staysOutside(project.module, sources),
+  });
+  return [
+    ...compileInputs(closure, {
+      modules: moduleInputs(closure, knownDeps(project.module, sources)),
+      platforms,
+      tests,
+      cgo: true,
+      dottedNames: false,
     }),
-    ...command(options.formatTargetName ?? 'format', `go fmt ${patterns}`, 'Formats the sources', { cache: false }),
-    ...(project.root === project.module.dir
-      ? command(options.tidyTargetName ?? 'tidy', 'go mod tidy', 'Brings go.mod and go.sum up to date', {
-          cache: false,
-        })
-      : {}),
-  };
+    { env: 'GOOS' },
+    // A test runs here, and vet looks at the files of this platform.
+    { runtime: 'go env GOHOSTOS GOHOSTARCH || echo no go' },
+  ];
 }
 
 function testTargets(packages: readonly string[], inputs: Input[], { options }: TargetSources): Targets {
@@ -97,7 +77,7 @@ function testTargets(packages: readonly string[], inputs: Input[], { options }: 
 }
 
 /** The project's packages for the go command, from its root: `./...` where nobody else's lie below. */
-function packagePatterns(project: GoProject): string[] {
+export function packagePatterns(project: GoProject): string[] {
   const free = (dir: string) => !project.foreign.some((other) => isWithin(other, dir));
   const patterns = project.packages.map((dir) => {
     const parts = posix

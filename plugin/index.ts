@@ -107,7 +107,7 @@ function nodesOf(
   workspace: Workspace,
   moduleFiles: readonly string[],
   options: PluginOptions,
-  { nxJsonConfiguration: nxJson }: CreateNodesContext,
+  { nxJsonConfiguration: nxJson, workspaceRoot }: CreateNodesContext,
   jsonInputs: boolean,
 ): CreateNodesResultArray {
   const { tree, projects, readText, warnings } = workspace;
@@ -128,6 +128,7 @@ function nodesOf(
               name: project.name,
               projectType: project.main === undefined ? 'library' : 'application',
               targets: targetsOf(project, {
+                workspaceRoot,
                 tree,
                 options,
                 nxJson,

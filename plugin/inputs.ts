@@ -93,7 +93,7 @@ export function moduleInputs(
 /** So many module files are named by what they are called: each build of a go.work would have to list them all. */
 const manyFiles = 200;
 
-function wholeFiles(files: readonly string[]): Input[] {
+export function wholeFiles(files: readonly string[]): Input[] {
   const known = wholeInputs.get(files);
   if (known) return known;
   const inputs =
@@ -160,7 +160,7 @@ export function globLiteral(path: string): string {
 }
 
 /** `name` in each of the folders: as one brace pattern, for hashing costs by the pattern. */
-function inFolders(dirs: readonly string[], name: string): string[] {
+export function inFolders(dirs: readonly string[], name: string): string[] {
   const root = dirs.includes('') ? [`{workspaceRoot}/${name}`] : [];
   const folders = dirs.filter((dir) => dir !== '').map(globLiteral);
   return [...root, ...braced(folders).map((pattern) => `{workspaceRoot}/${pattern}/${name}`)];

@@ -4,7 +4,9 @@ import { type GoTree, isWithin, type Module, prefixes } from '../go/packages';
 /** What a project.json (or package.json's "nx") says about targets; only what decides inputs and outputs is looked at. */
 export interface StatedProject {
   readonly name?: string;
-  readonly targets?: Readonly<Record<string, { readonly options?: Readonly<Record<string, unknown>> }>>;
+  readonly targets?: Readonly<
+    Record<string, { readonly options?: Readonly<Record<string, unknown>>; readonly outputs?: readonly string[] }>
+  >;
 }
 
 /** A folder that is a project because of its Go. Folders are relative to the workspace root, '' being that. */
@@ -12,6 +14,8 @@ export interface GoProject {
   readonly root: string;
   readonly name: string;
   readonly module: Module;
+  /** Whether what is about go.mod is its: of the project at the module's root, where that is none of each of the module's. */
+  readonly speaksForModule: boolean;
   /** Folders of its packages: those below `root` that are no other project's. */
   readonly packages: readonly string[];
   /** The package that `build` compiles. */
@@ -78,6 +82,7 @@ function projectsOf(
       {
         root,
         module,
+        speaksForModule: root === module.dir || !owned.has(module.dir),
         packages: own,
         main: ownMains.includes(root) ? root : ownMains.length === 1 ? ownMains[0] : undefined,
         foreign: foreign.get(root) ?? [],

@@ -12,6 +12,8 @@ export interface PluginOptions {
   readonly lintTargetName?: string;
   readonly formatTargetName?: string;
   readonly tidyTargetName?: string;
+  readonly generateTargetName?: string;
+  readonly vulnTargetName?: string;
   readonly imageTargetName?: string;
   readonly dockerBuildTargetName?: string;
   readonly dockerRunTargetName?: string;
@@ -22,6 +24,8 @@ export interface PluginOptions {
 
 /** What targets are made from, beside the project itself. */
 export interface TargetSources {
+  /** Absolute. */
+  readonly workspaceRoot: string;
   readonly tree: GoTree;
   readonly options: PluginOptions;
   readonly nxJson: NxJsonConfiguration;
@@ -36,16 +40,28 @@ export type Targets = Record<string, TargetConfiguration>;
 export type Options = Readonly<Record<string, unknown>>;
 
 /** Options as Nx will merge them: nx.json's defaults, then the project's own file. */
-export function statedOptions(
+export function statedOptions(project: GoProject, sources: TargetSources, target: string, executor: string): Options {
+  return { ...targetDefault(sources, target, executor)?.options, ...project.stated?.targets?.[target]?.options };
+}
+
+/** Outputs as Nx will merge them; none where neither states any. */
+export function statedOutputs(
   project: GoProject,
+  sources: TargetSources,
+  target: string,
+  executor: string,
+): readonly string[] {
+  return strings(project.stated?.targets?.[target]?.outputs ?? targetDefault(sources, target, executor)?.outputs);
+}
+
+function targetDefault(
   { nxJson }: TargetSources,
   target: string,
   executor: string,
-): Options {
+): { readonly options?: Options; readonly outputs?: unknown } | undefined {
   const defaults = (nxJson.targetDefaults ?? {}) as Readonly<Record<string, unknown>>;
   const found = defaults[executor] ?? defaults[target];
-  const ofDefaults = Array.isArray(found) ? {} : ((found as { options?: Options } | undefined)?.options ?? {});
-  return { ...ofDefaults, ...project.stated?.targets?.[target]?.options };
+  return Array.isArray(found) ? undefined : (found as { options?: Options; outputs?: unknown } | undefined);
 }
 
 /** An option that is a path, from the workspace root, '' being that; undefined where it isn't set. */

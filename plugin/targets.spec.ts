@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { moduleState, packageKey } from '../go/deps';
 import { GoTree } from '../go/packages';
 import { formatPlatform, hostContainerPlatform, hostPlatform } from '../platform';
@@ -22,6 +23,7 @@ function targetsIn(
   const project = projects.find((candidate) => candidate.root === root);
   if (!project) throw new Error(`no project at ${root}`);
   return targetsOf(project, {
+    workspaceRoot: join(__dirname, '..'),
     tree,
     options: settings.options ?? {},
     nxJson: { targetDefaults: settings.targetDefaults ?? {} },
@@ -56,6 +58,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
     'fuzz',
     'lint',
     'format',
+    'vuln',
     'image',
     'docker-build',
     'docker-run',
@@ -83,7 +86,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
 
 it('compiles for the host where there is no Dockerfile', () => {
   const targets = targetsIn(app, 'apps/tool');
-  expect(Object.keys(targets)).toEqual(['build', 'lint', 'format']);
+  expect(Object.keys(targets)).toEqual(['build', 'lint', 'format', 'vuln']);
   expect(targets.build!.options.platforms).toEqual([host]);
 });
 
@@ -306,6 +309,84 @@ it("takes for a test's inputs what its build tags let it import", () => {
   expect(JSON.stringify(targetsIn(files, 'apps/hello').test!.inputs)).not.toContain('far');
   const stated = { 'apps/hello': { targets: { test: { options: { buildTags: ['far'] } } } } };
   expect(JSON.stringify(targetsIn(files, 'apps/hello', { stated }).test!.inputs)).toContain('libs/far');
+});
+
+describe('lint', () => {
+  const lint = (files: Readonly<Record<string, string>>, options: object = {}) =>
+    targetsIn({ ...app, ...files }, 'apps/hello', {
+      stated: { 'apps/hello': { targets: { lint: { options: { ...options } } } } },
+    }).lint!;
+  const version = (...args: Parameters<typeof lint>) => JSON.stringify(lint(...args).inputs);
+
+  it('has every place where a configuration may appear among its inputs', () => {
+    const names = '{.golangci.yml,.golangci.yaml,.golangci.toml,.golangci.json,staticcheck.conf}';
+    expect(filesets(lint({}).inputs)).toEqual(
+      expect.arrayContaining([`{workspaceRoot}/${names}`, `{workspaceRoot}/{apps/hello,apps}/${names}`]),
+    );
+    expect(filesets(lint({}, { config: 'tools/golangci.yml' }).inputs)).toContain('{workspaceRoot}/tools/golangci.yml');
+  });
+
+  it('asks the linter that it will take for its version, and no other', () => {
+    const [golangci, staticcheck] = ['golangci-lint version ||', 'staticcheck -debug.version ||'];
+    expect(version({})).not.toMatch(/golangci-lint version|staticcheck -debug/);
+    expect(version({ '.golangci.toml': '' })).toContain(golangci);
+    expect(version({ 'apps/staticcheck.conf': '' })).toContain(staticcheck);
+    expect(version({ 'apps/staticcheck.conf': '', '.golangci.yml': '' })).not.toContain(staticcheck);
+    expect(version({ '.golangci.yml': '' }, { linter: 'vet' })).not.toContain(golangci);
+    expect(version({ 'libs/.golangci.yml': '' })).not.toContain(golangci);
+    expect(version({}, { linter: 'staticcheck' })).toContain(staticcheck);
+    expect(version({}, { config: 'x.yml' })).toContain(golangci);
+  });
+
+  it('takes the version of a tool from go.mod where it stands there', () => {
+    const tool = '\ntool github.com/golangci/golangci-lint/v2/cmd/golangci-lint\n';
+    const files = { '.golangci.yml': '', 'go.mod': `${app['go.mod']}${tool}` };
+    expect(version(files)).not.toContain('golangci-lint version');
+    expect(filesets(lint(files).inputs)).toContain('{workspaceRoot}/{go.mod,go.sum}');
+  });
+});
+
+it('tidies a module from the project at its root, where that is none from each', () => {
+  const programs = { 'go.mod': app['go.mod'], 'a/main.go': main, 'b/main.go': main };
+  expect(targetsIn(programs, 'a').tidy).toMatchObject({ executor: 'slim-go:tidy', cache: false });
+  expect(targetsIn(programs, 'b').tidy).toBeDefined();
+  expect(targetsIn(app, '').tidy).toBeDefined();
+  expect(targetsIn(app, 'apps/hello').tidy).toBeUndefined();
+});
+
+describe('generate', () => {
+  const files = {
+    ...app,
+    'apps/hello/last.go': `package main\n\n${'// A long file.\n'.repeat(2000)}//go:generate ./make.sh\n`,
+    'libs/greet/greet.go': 'package greet\n\nconst text = "//go:generate not at a line\'s start"\n//go:generated\n',
+  };
+
+  it('is there where some line of a file asks for it', () => {
+    expect(targetsIn(files, 'apps/hello').generate).toMatchObject({ executor: 'slim-go:generate', cache: false });
+    expect(targetsIn(files, '').generate).toBeUndefined();
+  });
+
+  it('is cached where outputs are declared, which are then no inputs', () => {
+    const stated = { 'apps/hello': { targets: { generate: { outputs: ['{projectRoot}/gen'] } } } };
+    const { generate } = targetsIn(files, 'apps/hello', { stated });
+    expect(generate!.cache).toBe(true);
+    expect(filesets(generate!.inputs)).toEqual(
+      expect.arrayContaining([
+        '{workspaceRoot}/apps/hello/**/*',
+        '{workspaceRoot}/**/*.go',
+        '!{workspaceRoot}/apps/hello/gen/**/*',
+      ]),
+    );
+  });
+});
+
+it('does not cache vuln where the database is not to be put into a command', () => {
+  const vuln = (db: string) =>
+    targetsIn(app, 'apps/hello', { stated: { 'apps/hello': { targets: { vuln: { options: { db } } } } } }).vuln!;
+  expect(vuln('https://vuln.example.com').cache).toBe(true);
+  expect(filesets(vuln('tools/vulndb').inputs)).toContain('{workspaceRoot}/tools/vulndb/**/*');
+  expect(vuln('x"; rm -rf ~').cache).toBe(false);
+  expect(vuln('$(id)').cache).toBe(false);
 });
 
 it('gives every build of a go.work other inputs while a module that it uses is gone', () => {
