@@ -25,6 +25,9 @@ export interface GoFileHeader {
   readonly constraints: readonly string[];
   /** Present where some line is a `//go:generate`, anywhere in the file. */
   readonly generates?: true;
+  /** Present where the file declares a benchmark or a fuzz test: of test files, whose other functions are not looked at. */
+  readonly benchmarks?: true;
+  readonly fuzzes?: true;
 }
 
 /**
@@ -35,20 +38,27 @@ export interface GoFileHeader {
  */
 export function scanGoFile(source: Uint8Array, file: string): GoFileHeader {
   const head = source.length > headBytes ? scanHead(source.subarray(0, headBytes), file) : undefined;
-  return { ...(head ?? scanAll(source, file)), ...(hasGenerate(source) ? { generates: true } : {}) };
+  const isTest = file.endsWith('_test.go');
+  return {
+    ...(head ?? scanAll(source, file)),
+    // As the go command finds it: by line, also within a string.
+    // https://pkg.go.dev/cmd/go#hdr-Generate_Go_files_by_processing_source
+    ...(hasLine(source, '//go:generate', /[ \t]/) ? { generates: true } : {}),
+    ...(isTest && hasLine(source, 'func Benchmark', /[^a-z]/) ? { benchmarks: true } : {}),
+    ...(isTest && hasLine(source, 'func Fuzz', /[^a-z]/) ? { fuzzes: true } : {}),
+  };
 }
 
-/** As the go command finds it: by line, also within a string. https://pkg.go.dev/cmd/go#hdr-Generate_Go_files_by_processing_source */
-function hasGenerate(source: Uint8Array): boolean {
+/** Whether a line begins with these words, and then with what `next` matches. */
+function hasLine(source: Uint8Array, words: string, next: RegExp): boolean {
   const bytes = Buffer.from(source.buffer, source.byteOffset, source.byteLength);
-  for (let at = bytes.indexOf(generate); at >= 0; at = bytes.indexOf(generate, at + 1)) {
-    const [before, after] = [bytes[at - 1], bytes[at + generate.length]];
-    if ((before === undefined || before === 10) && (after === 32 || after === 9)) return true;
+  for (let at = bytes.indexOf(words); at >= 0; at = bytes.indexOf(words, at + 1)) {
+    const [before, after] = [bytes[at - 1], bytes[at + words.length]];
+    if ((before === undefined || before === 10) && after !== undefined && next.test(String.fromCharCode(after)))
+      return true;
   }
   return false;
 }
-
-const generate = '//go:generate';
 
 /** Nearly every header ends within these; decoding only them makes a scan faster. */
 const headBytes = 8192;

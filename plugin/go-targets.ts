@@ -15,7 +15,7 @@ export function commandTargets(project: GoProject, sources: TargetSources): Targ
   if (!hasTests) return {};
   const tags = strings(statedOptions(project, sources, options.testTargetName ?? 'test', 'slim-go:test').buildTags);
   const inputs = [...testFileInputs(project.packages), ...hostInputs(project, sources, { tags, tests: true })];
-  return testTargets(packagePatterns(project), inputs, sources);
+  return testTargets(project, inputs, sources);
 }
 
 /** Inputs of what compiles the project's packages for this machine, or looks at them as if it did. */
@@ -48,7 +48,10 @@ export function hostInputs(
   ];
 }
 
-function testTargets(packages: readonly string[], inputs: Input[], { options }: TargetSources): Targets {
+function testTargets(project: GoProject, inputs: Input[], { tree, options }: TargetSources): Targets {
+  const packages = packagePatterns(project);
+  const has = (what: 'benchmarks' | 'fuzzes') =>
+    project.packages.some((dir) => tree.package(dir)?.files.some(({ header }) => header?.[what]));
   const target = (description: string, given: object, rest: Partial<TargetConfiguration>): TargetConfiguration => ({
     executor: 'slim-go:test',
     options: { ...(packages.join() === './...' ? {} : { packages }), ...given },
@@ -67,12 +70,16 @@ function testTargets(packages: readonly string[], inputs: Input[], { options }: 
       },
     ),
     // Not cached: what is measured, or searched for at random, is not the same the next time.
-    [options.benchTargetName ?? 'bench']: target('Runs the benchmarks', { run: '^$', bench: '.' }, { cache: false }),
-    [options.fuzzTargetName ?? 'fuzz']: target(
-      'Runs a fuzz test for half a minute',
-      { run: '^$', fuzz: '.', fuzzTime: '30s' },
-      { cache: false },
-    ),
+    ...(has('benchmarks') && {
+      [options.benchTargetName ?? 'bench']: target('Runs the benchmarks', { run: '^$', bench: '.' }, { cache: false }),
+    }),
+    ...(has('fuzzes') && {
+      [options.fuzzTargetName ?? 'fuzz']: target(
+        'Runs a fuzz test for half a minute',
+        { run: '^$', fuzz: '.', fuzzTime: '30s' },
+        { cache: false },
+      ),
+    }),
   };
 }
 

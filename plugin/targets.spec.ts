@@ -54,8 +54,6 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
   expect(Object.keys(targets)).toEqual([
     'build',
     'test',
-    'bench',
-    'fuzz',
     'lint',
     'format',
     'vuln',
@@ -291,7 +289,18 @@ it('tests only the packages of its own project', () => {
 });
 
 it('caches tests and their reports, but neither benchmarks nor fuzzing', () => {
-  const { test, bench, fuzz } = targetsIn(app, 'apps/hello');
+  const far = '// A long file.\n'.repeat(2000);
+  const files = {
+    ...app,
+    'apps/hello/bench_test.go': `package main\n\n${far}func BenchmarkHello(b *testing.B) {}\n`,
+    'apps/hello/fuzz_test.go': `package main\n\n${far}func FuzzHello(f *testing.F) {}\n`,
+    'apps/tool/main_test.go':
+      'package main\n\n// func FuzzNothing(\nfunc Benchmarks() {}\nfunc TestX(t *testing.T) {}\n',
+    'apps/tool/fuzz.go': 'package main\n\nfunc FuzzOf() {}\n',
+  };
+  const { test, bench, fuzz } = targetsIn(files, 'apps/hello');
+  expect(Object.keys(targetsIn(files, 'apps/tool'))).not.toEqual(expect.arrayContaining(['bench']));
+  expect(Object.keys(targetsIn(files, 'apps/tool'))).not.toEqual(expect.arrayContaining(['fuzz']));
   expect(test).toMatchObject({ executor: 'slim-go:test', cache: true });
   expect(test!.outputs).toContain('{options.junit}');
   for (const target of [bench!, fuzz!]) {
