@@ -21,6 +21,7 @@ export type SlimGoErrorCode =
   | 'REFERENCE_INVALID'
   | 'NAME_INVALID'
   | 'FILE_EXISTS'
+  | 'DEVKIT_MISSING'
   // image
   | 'DOCKERFILE_MISSING'
   | 'DOCKERFILE_INVALID'

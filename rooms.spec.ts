@@ -4,7 +4,7 @@ import { dirname, join, posix, relative, sep } from 'node:path';
 /** Who may import whom (ARCHITECTURE.md). A room may always import itself and the leaves. */
 const mayImport: Record<string, readonly string[]> = {
   plugin: ['go', 'image'],
-  generators: ['go', 'image', 'docker'],
+  generators: ['plugin', 'go', 'image', 'docker'],
   executors: ['go', 'image', 'docker', 'registry', 'attest'],
   attest: ['go', 'image'],
   go: [],

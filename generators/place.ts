@@ -1,5 +1,5 @@
 import { posix, relative, sep } from 'node:path';
-import { getProjects, type Tree, visitNotIgnoredFiles } from '@nx/devkit';
+import { getProjects, logger, type Tree, visitNotIgnoredFiles } from '@nx/devkit';
 import { SlimGoError } from '../errors';
 import { parseModFile, parseWorkFile } from '../go/modfile';
 import { scanGoFile } from '../go/scan';
@@ -144,7 +144,9 @@ export function baseImage(base: 'scratch' | 'alpine'): string {
 /** Writes go.mod for a module that is new, and names it in go.work where there is one. */
 export function writeModule(tree: Tree, directory: string, module: ModuleAround): void {
   if (!module.isNew) return;
-  tree.write(posix.join(directory, 'go.mod'), `module ${module.path}\n\ngo ${module.go}\n`);
+  const file = posix.join(directory, 'go.mod');
+  tree.write(file, `module ${module.path}\n\ngo ${module.go}\n`);
+  logger.info(`${file}: module ${module.path}`);
   if (tree.exists('go.work')) tree.write('go.work', withUse(tree.read('go.work', 'utf8') ?? '', directory));
 }
 

@@ -216,7 +216,7 @@ function nodeKey({ path, version }: ExternalModule): string {
   return `${path}@${version}`;
 }
 
-interface Workspace {
+export interface Workspace {
   readonly tree: GoTree;
   readonly projects: readonly GoProject[];
   readonly readText: (file: string) => string | undefined;
@@ -237,7 +237,15 @@ let computation:
     }
   | undefined;
 
-function readWorkspace(root: string, files: readonly string[], sources: SourceCache): Workspace {
+/**
+ * The Go of a workspace.
+ * @param files that say what there is, relative to `root`
+ */
+export function readWorkspace(
+  root: string,
+  files: readonly string[],
+  sources: Pick<SourceCache, 'text' | 'header'>,
+): Workspace {
   const readText = (file: string) => sources.text(file);
   const stated = new Map<string, StatedProject>();
   const packageNames = new Map<string, string>();

@@ -15,7 +15,7 @@ function checkTarball() {
   for (const kind of ['executors', 'generators']) {
     wanted.push(`${kind}.json`);
     for (const entry of Object.values(JSON.parse(readFileSync(join(root, `${kind}.json`), 'utf8'))[kind])) {
-      wanted.push(entry.schema.slice(2), `${entry.implementation.slice(2)}.js`);
+      wanted.push(entry.schema.slice(2), `${entry.implementation.slice(2).replace(/#.*/, '')}.js`);
     }
   }
   const problems = [

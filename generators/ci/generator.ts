@@ -40,10 +40,11 @@ async function createPipeline(tree: Tree, options: Options): Promise<GeneratorCa
   const { domain } = parseReference(`${registry}/project`);
   const packageManager = detectPackageManager(tree.root);
   const commands = getPackageManagerCommand(packageManager, tree.root);
+  const mainBranch = options.mainBranch ?? readNxJson(tree)?.defaultBase ?? 'main';
   const before = tree.exists(path) ? tree.read(path, 'utf8') : undefined;
   generateFiles(tree, join(__dirname, 'files', options.provider), '.', {
     dot: '.',
-    mainBranch: options.mainBranch ?? readNxJson(tree)?.defaultBase ?? 'main',
+    mainBranch,
     isOwnRegistry: domain === ownHost,
     registryHost: domain,
     goVersionFile: tree.exists('go.work') ? 'go.work' : 'go.mod',
@@ -52,7 +53,7 @@ async function createPipeline(tree: Tree, options: Options): Promise<GeneratorCa
     install: commands.ciInstall ?? commands.install,
     exec: commands.exec,
   });
-  setRepository(tree, registry);
+  setRepository(tree, registry, mainBranch);
   // GitLab keeps only what lies in the project: Go's caches, which are none of its files.
   if (options.provider === 'gitlab') ignoreInGit(tree, '.go');
   if (!options.skipFormat) await formatFiles(tree);
@@ -72,10 +73,11 @@ function ownRegistry(tree: Tree, host: string): string {
   return `${host}/acme`;
 }
 
-function setRepository(tree: Tree, registry: string): void {
+function setRepository(tree: Tree, registry: string, mainBranch: string): void {
   const nxJson = readNxJson(tree) ?? {};
   const defaults = nxJson.targetDefaults ?? {};
   if (Array.isArray(defaults) || defaults['docker-push'] !== undefined) return;
   const options = { repository: `${registry}/{projectName}`, tags: ['sha-{shortSha}'] };
   updateNxJson(tree, { ...nxJson, targetDefaults: { ...defaults, 'docker-push': { options } } });
+  logger.info(`Images are pushed to ${options.repository}, from the branch ${mainBranch}.`);
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readJson, type Tree, updateJson, writeJson } from '@nx/devkit';
+import { logger, readJson, type Tree, updateJson, writeJson } from '@nx/devkit';
 import { workspace } from '../workspace.testdata';
 import init from './generator';
 
@@ -88,5 +88,49 @@ describe('init', () => {
     await init(tree, { module: 'github.com/acme/other', skipPackageJson: true, skipFormat: true });
     expect(tree.read('go.mod', 'utf8')).toContain('module github.com/acme/other\n');
     expect(readJson(tree, 'package.json').devDependencies['slim-go']).toBeUndefined();
+  });
+
+  it('writes no Go file where there is Go, and says once what it found', async () => {
+    const said: unknown[] = [];
+    const spies = (['info', 'warn'] as const).map((level) =>
+      jest.spyOn(logger, level).mockImplementation((...line: unknown[]) => said.push(...line)),
+    );
+    const tree = workspace();
+    tree.write('backend/go.mod', 'module example.com/shop\n\ngo 1.21\n');
+    tree.write('backend/shop.go', 'package shop\n');
+    tree.write('backend/cmd/api/main.go', 'package main\n\nfunc main() {}\n');
+    tree.write('backend/cmd/api/Dockerfile', 'FROM scratch\nCOPY dist/linux /\n');
+    tree.write('backend/cmd/worker/main.go', 'package main\n\nfunc main() {}\n');
+    tree.write('backend/cmd/worker/Dockerfile', 'FROM alpine\nRUN apk add git\n');
+    tree.write('backend/cmd/tool/main.go', 'package main\n\nfunc main() {}\n');
+    tree.write('deploy/proxy.Dockerfile', 'FROM nginx\n');
+    tree.write('backend/testdata/Dockerfile', 'FROM nginx\n');
+    const before = new Set(Object.keys(snapshot(tree)));
+    await init(tree, { skipFormat: true });
+    expect(said.splice(0)).toEqual([
+      'slim-go found 3 programs and 1 library in 1 Go module.',
+      '  api, tool, worker',
+      '  backend/cmd/api/Dockerfile: image of api, built without a container engine',
+      '  backend/cmd/worker/Dockerfile: image of worker, built by a container engine (line 2: RUN)',
+      expect.stringContaining('  deploy/proxy.Dockerfile: beside no program.'),
+      '  A program without a Dockerfile gets one by `nx g slim-go:docker backend/cmd/tool`.',
+    ]);
+    expect(Object.keys(snapshot(tree)).filter((path) => !before.has(path))).toEqual(['.gitignore']);
+    await init(tree, { skipFormat: true });
+    expect(said).toEqual([]);
+    for (const spy of spies) spy.mockRestore();
+  });
+
+  it('sets up Nx itself where it is new, and guesses no module path for Go that has none', async () => {
+    const warn = jest.spyOn(logger, 'warn').mockImplementation(() => undefined);
+    const tree = workspace();
+    tree.delete('nx.json');
+    tree.write('main.go', 'package main\n');
+    await init(tree, { skipFormat: true });
+    expect(readJson(tree, 'nx.json').plugins).toEqual(['slim-go']);
+    expect(tree.read('.gitignore', 'utf8')).toBe('node_modules\n.nx/cache\n.nx/workspace-data\ndist\n');
+    expect(tree.exists('go.mod')).toBe(false);
+    expect(warn.mock.calls).toEqual([[expect.stringContaining('go mod init')]]);
+    warn.mockRestore();
   });
 });

@@ -9,6 +9,7 @@ import {
   readNxJson,
   type Tree,
   updateNxJson,
+  writeJson,
 } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { depsFile } from '../../go/deps';
@@ -16,6 +17,7 @@ import { goVersion } from '../../go/toolchain';
 import { foldersWith } from '../go-work';
 import { checkModulePath, exampleModule, moduleOfRemote } from '../module-path';
 import { runGenerator } from '../report';
+import { findingsOf, goFiles } from './findings';
 import type { InitOptions } from './schema';
 
 /** The `go` line of a new go.mod where no Go is installed that could be asked. */
@@ -23,16 +25,28 @@ const fallbackGoVersion = '1.25.0';
 
 /**
  * `slim-go:init`: registers the plugin in nx.json, adds slim-go to package.json, has git ignore `dist`, and makes the
- * root go.mod or go.work of a workspace that has no Go yet. Running it again changes nothing.
+ * root go.mod or go.work of a workspace that has no Go yet. Where there is Go it says what becomes of it. Running it again
+ * changes and says nothing.
  * @throws NAME_INVALID for a module path that Go can't take
  */
 export default function init(tree: Tree, options: InitOptions): Promise<GeneratorCallback> {
-  return runGenerator(() => initWorkspace(tree, options));
+  return runGenerator(async () => {
+    const isNew = !isRegistered(tree);
+    const files = isNew ? goFiles(tree) : [];
+    const install = await initWorkspace(tree, options);
+    if (files.length > 0) for (const line of findingsOf(tree, files)) logger.info(line);
+    return install;
+  });
 }
 
 /** What `init` does, for a generator that reports its errors itself. */
 export async function initWorkspace(tree: Tree, options: InitOptions): Promise<GeneratorCallback> {
   if (options.module !== undefined) checkModulePath(options.module);
+  if (!tree.exists('nx.json')) {
+    // Nx itself is new here: what it writes is no part of the repository.
+    writeJson(tree, 'nx.json', { $schema: './node_modules/nx/schemas/nx-schema.json' });
+    for (const folder of ['node_modules', '.nx/cache', '.nx/workspace-data']) ignoreInGit(tree, folder);
+  }
   registerPlugin(tree);
   ignoreInGit(tree, 'dist');
   await addGo(tree, options);
@@ -43,11 +57,15 @@ export async function initWorkspace(tree: Tree, options: InitOptions): Promise<G
   return install;
 }
 
+function isRegistered(tree: Tree): boolean {
+  const { plugins = [] } = readNxJson(tree) ?? {};
+  return plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === 'slim-go');
+}
+
 function registerPlugin(tree: Tree): void {
+  if (isRegistered(tree)) return;
   const nxJson = readNxJson(tree) ?? {};
-  const plugins = nxJson.plugins ?? [];
-  if (plugins.some((entry) => (typeof entry === 'string' ? entry : entry.plugin) === 'slim-go')) return;
-  updateNxJson(tree, { ...nxJson, plugins: [...plugins, 'slim-go'] });
+  updateNxJson(tree, { ...nxJson, plugins: [...(nxJson.plugins ?? []), 'slim-go'] });
 }
 
 /** `nx sync` then keeps go.work and go.deps.json true. It is no part of other commands: only `nx sync:check` speaks of it. */
@@ -61,7 +79,8 @@ function registerSync(tree: Tree): void {
 /** Has git ignore folders of this name unless it does. */
 export function ignoreInGit(tree: Tree, folder: string): void {
   const text = tree.exists('.gitignore') ? (tree.read('.gitignore', 'utf8') ?? '') : '';
-  const forms = new Set([folder, `${folder}/`, `**/${folder}`, `**/${folder}/`]);
+  const above = folder.split('/')[0]!;
+  const forms = new Set([folder, above].flatMap((name) => [name, `${name}/`, `**/${name}`, `**/${name}/`]));
   if (text.split(/\r?\n/).some((line) => forms.has(line.trim()))) return;
   const newline = text.includes('\r\n') ? '\r\n' : '\n';
   tree.write('.gitignore', `${text}${text === '' || text.endsWith('\n') ? '' : newline}${folder}${newline}`);
@@ -74,8 +93,12 @@ async function addGo(tree: Tree, { layout, module }: InitOptions): Promise<void>
     const uses = modules.map((dir) => (dir === '.' ? '\t.' : `\t./${dir}`));
     const list = uses.length === 0 ? '' : `\nuse (\n${uses.join('\n')}\n)\n`;
     tree.write('go.work', `go ${await languageVersion(tree)}\n${list}`);
+  } else if (modules.length === 0 && !tree.exists('go.work') && goFiles(tree).length > 0) {
+    logger.warn('There are Go files and no go.mod: run `go mod init <module path>` where they begin.');
   } else if (modules.length === 0 && !tree.exists('go.work')) {
-    tree.write('go.mod', `module ${module ?? (await defaultModule(tree))}\n\ngo ${await languageVersion(tree)}\n`);
+    const path = module ?? (await defaultModule(tree));
+    tree.write('go.mod', `module ${path}\n\ngo ${await languageVersion(tree)}\n`);
+    logger.info(`go.mod: module ${path}`);
   }
 }
 
