@@ -76,17 +76,15 @@ export class Workspace {
     this.root = root;
   }
 
+  /** A folder with nothing in it. */
+  static empty(): Workspace {
+    return new Workspace(realpathSync(mkdtempSync(join(tmpdir(), 'slim-go-e2e-'))));
+  }
+
   /** Packs slim-go, makes an empty Nx workspace under git and installs the tarball there. */
   static async create(nxVersion = '24'): Promise<Workspace> {
-    const root = realpathSync(mkdtempSync(join(tmpdir(), 'slim-go-e2e-')));
-    const workspace = new Workspace(root);
-    const [pack] = JSON.parse(
-      execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', root], {
-        cwd: repository,
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'ignore'],
-      }),
-    ) as [{ filename: string }];
+    const workspace = Workspace.empty();
+    const tarball = workspace.pack();
     workspace.write('package.json', `${JSON.stringify({ name: 'acme', private: true }, null, 2)}\n`);
     workspace.write('nx.json', '{}\n');
     workspace.write('.gitignore', 'node_modules\n.nx\n*.tgz\n');
@@ -98,11 +96,23 @@ export class Workspace {
       '--prefer-offline',
       `nx@${nxVersion}`,
       `@nx/devkit@${nxVersion}`,
-      join(root, pack.filename),
+      tarball,
     ]);
     await workspace.run('git', ['init', '-q', '-b', 'main']);
     await workspace.commit('start');
     return workspace;
+  }
+
+  /** The packed tarball of slim-go, which lies in the folder then. */
+  pack(): string {
+    const [pack] = JSON.parse(
+      execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', this.root], {
+        cwd: repository,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    ) as [{ filename: string }];
+    return this.path(pack.filename);
   }
 
   path(...parts: string[]): string {
