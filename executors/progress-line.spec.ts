@@ -1,4 +1,4 @@
-import { ProgressLine } from './progress-line';
+import { ProgressLine, WaitingLine } from './progress-line';
 
 const terminal = (isTTY: boolean) => {
   const written: string[] = [];
@@ -22,4 +22,20 @@ it('writes nothing where nobody looks', () => {
   line.add(5);
   line.clear();
   expect(log.written).toEqual([]);
+});
+
+it('says after a second what is waited for, and makes way for other output', () => {
+  jest.useFakeTimers();
+  const shown = terminal(true);
+  const log = terminal(false);
+  const lines = [new WaitingLine('go build', shown), new WaitingLine('go build', log)];
+  jest.advanceTimersByTime(900);
+  for (const line of lines) line.clear();
+  expect(shown.written).toEqual([]);
+  jest.advanceTimersByTime(1200);
+  for (const line of lines) line.end();
+  jest.advanceTimersByTime(5000);
+  expect(shown.written).toEqual(['\r\u001b[Kgo build  1.0 s', '\r\u001b[Kgo build  2.0 s', '\r\u001b[K']);
+  expect(log.written).toEqual([]);
+  jest.useRealTimers();
 });

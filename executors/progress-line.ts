@@ -1,7 +1,12 @@
-import { formatSize } from './report';
+import { formatDuration, formatSize } from './report';
 
 const everyMs = 100;
 const clearLine = '\r\u001b[K';
+
+interface Terminal {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
 
 /** One line of a terminal that says how far something is; nothing where the output is no terminal. */
 export class ProgressLine {
@@ -11,7 +16,7 @@ export class ProgressLine {
   constructor(
     private readonly what: string,
     private readonly totalBytes: number,
-    private readonly terminal: { readonly isTTY?: boolean; write(text: string): unknown } = process.stdout,
+    private readonly terminal: Terminal = process.stdout,
   ) {}
 
   add(sizeBytes: number): void {
@@ -28,5 +33,36 @@ export class ProgressLine {
   clear(): void {
     if (this.terminal.isTTY && this.shownAt > 0) this.terminal.write(clearLine);
     this.shownAt = 0;
+  }
+}
+
+/** One line of a terminal that says, from one second on, what is waited for and how long; nothing where there is none. */
+export class WaitingLine {
+  private readonly startedAt = performance.now();
+  private readonly timer: NodeJS.Timeout | undefined;
+  private isShown = false;
+
+  constructor(
+    what: string,
+    private readonly terminal: Terminal = process.stdout,
+  ) {
+    if (!terminal.isTTY) return;
+    this.timer = setInterval(() => {
+      this.isShown = true;
+      terminal.write(`${clearLine}${what}  ${formatDuration(performance.now() - this.startedAt)}`);
+    }, 1000);
+    this.timer.unref();
+  }
+
+  /** Takes the line away, for what is printed next. It comes again. */
+  clear(): void {
+    if (this.isShown) this.terminal.write(clearLine);
+    this.isShown = false;
+  }
+
+  /** Takes it away for good. */
+  end(): void {
+    clearInterval(this.timer);
+    this.clear();
   }
 }

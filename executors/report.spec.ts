@@ -15,6 +15,24 @@ describe('runExecutor', () => {
     expect(text).toBe('It is wrong.\n  Do this\n  or that.\n');
   });
 
+  it.each([
+    [{ FORCE_COLOR: 'true' }, false],
+    [{ FORCE_COLOR: '1' }, true],
+    [{ FORCE_COLOR: '0' }, false],
+    [{ FORCE_COLOR: '1', NO_COLOR: '1' }, false],
+  ])('is in colour where the user wants it, not where Nx always does: %j', async (env, isRed) => {
+    const before = { ...process.env };
+    delete process.env.NO_COLOR;
+    Object.assign(process.env, env);
+    const written: unknown[] = [];
+    const spy = jest.spyOn(process.stderr, 'write').mockImplementation((chunk) => written.push(chunk) > 0);
+    await runExecutor(async () => {
+      throw new SlimGoError('OPTION_INVALID', 'It is wrong.');
+    }).finally(() => spy.mockRestore());
+    process.env = before;
+    expect(written).toEqual([isRed ? '\u001b[31mIt is wrong.\u001b[39m\n' : 'It is wrong.\n']);
+  });
+
   it('lets a bug crash with its stack', async () => {
     const bug = new TypeError('x is undefined');
     await expect(runExecutor(() => Promise.reject(bug))).rejects.toBe(bug);

@@ -55,13 +55,19 @@ function reportError(error: SlimGoError): void {
   process.stderr.write(formatError(error));
 }
 
-/** The message, and under it the indented hint. In colour on a terminal, unless NO_COLOR is set. */
+/** The message, and under it the indented hint. */
 export function formatError({ message, hint }: SlimGoError): string {
   return `${colour('red', message)}\n${hint === undefined ? '' : `${hint.replace(/^/gm, '  ')}\n`}`;
 }
 
+/**
+ * On a terminal, unless NO_COLOR is set. Nx gives every task FORCE_COLOR=true, wherever its output goes, so that only a
+ * number there is a wish of the user. https://no-color.org, https://force-color.org
+ */
 function colour(name: 'red', text: string): string {
-  return process.stderr.isTTY && !process.env.NO_COLOR ? styleText(name, text) : text;
+  const { NO_COLOR, FORCE_COLOR = '' } = process.env;
+  const isWanted = /^[0-3]$/.test(FORCE_COLOR) ? FORCE_COLOR !== '0' : process.stderr.isTTY;
+  return isWanted && !NO_COLOR ? styleText(name, text, { validateStream: false }) : text;
 }
 
 /** `1.39 MB`, `412 kB`: decimal units, as `docker images` prints them. */

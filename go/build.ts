@@ -322,7 +322,9 @@ function buildError(build: ResolvedBuild, title: string, exitCode: number, stder
     : (moduleHint(stderr, build.moduleDir) ??
       (/C compiler .* not found/.test(stderr)
         ? 'Install a C compiler, name one in env.CC, or set cgo to false.'
-        : "go's own messages stand above."));
+        : /cannot set with -X/.test(stderr)
+          ? 'Only string variables can be stamped: name yours in the option stamp, or set it to false.'
+          : "go's own messages stand above."));
   return new SlimGoError('GO_BUILD_FAILED', `${title} ${how} in ${module}.`, { hint });
 }
 

@@ -48,7 +48,7 @@ export function buildTarget(project: GoProject, sources: TargetSources): BuildPl
       platforms: platforms.map(formatPlatform),
       ...(main === project.root ? {} : { main: `{projectRoot}/${posix.relative(project.root, main)}` }),
     },
-    configurations: { release: { vcs: true } },
+    configurations: { release: { vcs: true, stamp: true } },
     inputs: compileInputs(closure, {
       modules: moduleInputs(closure, knownDeps(project.module, sources)),
       platforms,

@@ -73,7 +73,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
       cache: true,
       ...(usesBuild ? { dependsOn: [build.name] } : {}),
       options: { platforms: platforms.map(formatPlatform) },
-      configurations: { release: { revision: true } },
+      configurations: { release: { stamp: true } },
       inputs,
       // The files, not their folder: what another run is writing there must not come into the cache, nor be removed by it.
       outputs: ['{projectRoot}/dist/image/image.tar', '{projectRoot}/dist/image/image.json'],
@@ -120,6 +120,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
       dependsOn: [imageName],
       inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
       options: {},
+      configurations: { release: {} },
       metadata: {
         technologies,
         description: 'Sends the image to its registry, without a container engine',

@@ -66,7 +66,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
   expect(targets.build).toMatchObject({
     cache: true,
     options: { platforms: [container] },
-    configurations: { release: { vcs: true } },
+    configurations: { release: { vcs: true, stamp: true } },
   });
   expect(targets.build!.outputs).toEqual([`{projectRoot}/dist/${container}`]);
   expect(targets.image).toMatchObject({

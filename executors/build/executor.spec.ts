@@ -134,6 +134,46 @@ describe('slim-go:build', () => {
     });
   });
 
+  it('stamps the release into the variables that there are, and nothing by default', async () => {
+    const source = (name: string) =>
+      `package main\n\nvar ${name}, version, date = "none", "dev", "never"\n\nfunc main() { println(${name}, version, date) }\n`;
+    const context = workspace({ 'apps/hello/main.go': source('commit'), 'apps/other/main.go': source('Sha') });
+    const git = (...args: string[]) =>
+      spawnSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.com', ...args], {
+        cwd: context.root,
+        encoding: 'utf8',
+      }).stdout.trim();
+    git('init', '-q');
+    git('add', '-A');
+    git('commit', '-qm', 'one');
+    git('tag', 'v1.2.3');
+    const date = new Date(Number(git('log', '-1', '--format=%ct')) * 1000).toISOString().replace('.000', '');
+    const run = async (changed: Partial<typeof defaults>) => {
+      const options = { ...defaults, outputPath: 'out', ...changed };
+      const { result } = await printed(() => build(options, context));
+      expect(result).toEqual({ success: true });
+      const [one] = await resolveBuilds({ options, context, env: process.env });
+      return spawnSync(one!.outputFile, { encoding: 'utf8' }).stderr.trim();
+    };
+    expect(await run({})).toBe('none dev never');
+    const sha = git('rev-parse', 'HEAD');
+    expect(await run({ stamp: true })).toBe(`${sha} 1.2.3 ${date}`);
+    expect(await run({ stamp: { commit: 'main.Sha' }, main: 'apps/other' })).toBe(`${sha} dev never`);
+    expect(await run({ stamp: true, ldflags: '-X main.version=mine' })).toBe(`${sha} mine ${date}`);
+  });
+
+  it('says what to do about a variable that is no string', async () => {
+    const context = workspace({
+      'apps/hello/main.go': `package main\n\nvar version = 1\n\nfunc main() { println(version) }\n`,
+    });
+    spawnSync('git', ['init', '-q'], { cwd: context.root });
+    const commit = ['-c', 'user.name=t', '-c', 'user.email=t@e', 'commit', '-q', '--allow-empty', '-m', 'one'];
+    spawnSync('git', commit, { cwd: context.root });
+    const { result, stderr } = await printed(() => build({ ...defaults, stamp: true }, context));
+    expect(result).toEqual({ success: false });
+    expect(stderr).toMatch(/main\.version: cannot set with -X[\s\S]*name yours in the option stamp/);
+  });
+
   it('builds a project in the root of the workspace', async () => {
     const [one] = await resolveBuilds({
       options: defaults,

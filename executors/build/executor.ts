@@ -13,6 +13,9 @@ import {
 import { scanGoFile } from '../../go/scan';
 import { describeDockerfile } from '../../image/dockerfile/describe';
 import { formatPlatform, hostContainerPlatform, hostPlatform, parsePlatform } from '../../platform';
+import { type AskGit, git, gitOnce } from '../git';
+import { WaitingLine } from '../progress-line';
+import { type ReleaseSource, releaseOf } from '../release';
 import { formatDuration, formatSize } from '../report';
 import { batchExecutorOf, executorOf, type Task, type Work } from '../task';
 import type { BuildOptions } from './schema';
@@ -23,17 +26,22 @@ type Options = BuildOptions & Required<Omit<BuildOptions, 'main' | 'platforms'>>
 /** One binary for each task and platform, or the reason why there is none. */
 const compile: Work<Options> = async (tasks, signal, done) => {
   const owners = new Map<ResolvedBuild, Task<Options>>();
+  const ask = gitOnce();
   for (const task of tasks) {
     try {
-      for (const build of await resolveBuilds(task, signal)) owners.set(build, task);
+      for (const build of await resolveBuilds(task, signal, ask)) owners.set(build, task);
     } catch (error) {
       done(task, error);
     }
   }
+  const line = new WaitingLine('go build');
   const outcomes = await goBuild([...owners.keys()], {
     signal,
-    onOutput: (build, chunk, stream) => owners.get(build)?.print(chunk, stream),
-  });
+    onOutput: (build, chunk, stream) => {
+      line.clear();
+      owners.get(build)?.print(chunk, stream);
+    },
+  }).finally(() => line.end());
   for (const task of new Set(owners.values())) {
     const own = outcomes.filter(({ build }) => owners.get(build) === task);
     for (const outcome of own) if (!outcome.error) task.print(`${describe(outcome, task.context.root)}\n`);
@@ -59,6 +67,7 @@ function describe({ build, sizeBytes, durationMs }: BuildOutcome, root: string):
 export async function resolveBuilds(
   { options, context, env }: Pick<Task<Options>, 'options' | 'context' | 'env'>,
   signal?: AbortSignal,
+  ask: AskGit = git,
 ): Promise<ResolvedBuild[]> {
   const project = context.projectsConfigurations.projects[context.projectName ?? ''];
   if (project === undefined) throw new SlimGoError('OPTION_INVALID', `There is no project "${context.projectName}".`);
@@ -82,6 +91,10 @@ export async function resolveBuilds(
       : options.platforms.map(parsePlatform);
   const unique = [...new Map(platforms.map((platform) => [formatPlatform(platform), platform])).values()];
 
+  const stamps = stampFlags(options.stamp, { project: context.projectName!, folder: context.root, env }, ask);
+  // The user's come last, and win.
+  const ldflags = [...stamps, options.ldflags].flat().join(' ');
+
   return unique.map((platform) => ({
     main,
     moduleDir: module.dir,
@@ -91,7 +104,7 @@ export async function resolveBuilds(
       `${name}${platform.os === 'windows' ? '.exe' : platform.architecture === 'wasm' ? '.wasm' : ''}`,
     ),
     platform,
-    ldflags: [options.ldflags].flat().join(' '),
+    ldflags,
     tags: options.buildTags,
     trimpath: options.trimpath,
     strip: options.strip,
@@ -104,6 +117,15 @@ export async function resolveBuilds(
     // The race detector is for this machine; what it builds is no image to ship.
     mustBeStatic: platform.os === 'linux' && fromScratch && !options.race,
   }));
+}
+
+/** The linker passes by a variable that is not there. https://pkg.go.dev/cmd/link */
+function stampFlags(stamp: Options['stamp'], source: ReleaseSource, ask: AskGit): string[] {
+  if (stamp === false) return [];
+  const release = releaseOf(source, ask);
+  if (release === undefined) return [];
+  const names = stamp === true ? { version: 'main.version', commit: 'main.commit', date: 'main.date' } : stamp;
+  return Object.entries(names).map(([what, name]) => `-X ${name}=${release[what as keyof typeof release]}`);
 }
 
 function givenMain(main: string, absolute: (path: string) => string): string {

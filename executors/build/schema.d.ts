@@ -45,6 +45,25 @@ export interface BuildOptions {
    */
   vcs?: boolean;
   /**
+   * Write version, commit and date into string variables of the program, as the `release` configuration does. `true` means `main.version`, `main.commit` and `main.date`, as far as there are such; an object names others. As with `vcs`, they are no part of the cache key.
+   */
+  stamp?:
+    | boolean
+    | {
+        /**
+         * Gets the version.
+         */
+        version?: string;
+        /**
+         * Gets the git commit.
+         */
+        commit?: string;
+        /**
+         * Gets the commit's date.
+         */
+        date?: string;
+      };
+  /**
    * Environment variables for `go build`.
    */
   env?: {

@@ -1,13 +1,6 @@
 import { SlimGoError } from '../../errors';
 import { git } from '../git';
-
-export interface TagSource {
-  /** Of the project: a git tag `hello/v1.2.3` is a version of hello alone. */
-  readonly project: string;
-  /** The workspace's, which git is asked in. */
-  readonly folder: string;
-  readonly env: NodeJS.ProcessEnv;
-}
+import { gitTags, type ReleaseSource, versionAt } from '../release';
 
 const tokens =
   '{branch}, {sha}, {shortSha}, {version}, {major}, {minor}, {patch}, {gitTag}, {match:<pattern>} and {env.NAME}';
@@ -19,7 +12,7 @@ const tokens =
  * @throws OPTION_INVALID for an unknown token, and a branch, commit or variable that has no value here
  * https://github.com/docker/metadata-action#tags-input
  */
-export function fillTags(templates: readonly string[], source: TagSource): readonly string[] {
+export function fillTags(templates: readonly string[], source: ReleaseSource): readonly string[] {
   return templates.flatMap((template) => {
     let isLeftOut = false;
     const tag = template.replace(/\{((?:[^{}]|\{[^{}]*\})*)\}/g, (token, name: string) => {
@@ -39,7 +32,7 @@ export function fillTags(templates: readonly string[], source: TagSource): reado
 }
 
 /** Empty where it should have a value, undefined where it need not. */
-function tokenValue(name: string, template: string, { project, folder, env }: TagSource): string | undefined {
+function tokenValue(name: string, template: string, { project, folder, env }: ReleaseSource): string | undefined {
   if (name.startsWith('env.')) return env[name.slice('env.'.length)] ?? '';
   if (name.startsWith('match:')) return matchTag(name.slice('match:'.length), template, folder);
   const version = () => versionAt(folder, project);
@@ -71,24 +64,6 @@ function tokenValue(name: string, template: string, { project, folder, env }: Ta
     default:
       throw invalid(template, `there is no token {${name}}`, `The tokens are ${tokens}.`);
   }
-}
-
-/** The tags of the commit, the highest version first. */
-function gitTags(folder: string): readonly string[] {
-  return git(folder, ['tag', '--points-at', 'HEAD', '--sort=-version:refname'])?.split('\n') ?? [];
-}
-
-/** Of `hello/v1.2.3`, otherwise of `v1.2.3` or `1.2.3`. https://semver.org */
-function versionAt(folder: string, project: string) {
-  const tags = gitTags(folder);
-  const prefix = `${project}/`;
-  const own = tags.filter((tag) => tag.startsWith(prefix)).map((tag) => tag.slice(prefix.length));
-  for (const tag of [...own, ...tags]) {
-    const [, text, major, minor, patch, prerelease] =
-      /^v?((\d+)\.(\d+)\.(\d+)(-[\w.-]+)?(?:\+[\w.-]+)?)$/.exec(tag) ?? [];
-    if (text !== undefined) return { text, major, minor, patch, prerelease };
-  }
-  return undefined;
 }
 
 /** The first group, or all of what the pattern matches, in the first of the commit's tags that it matches. */

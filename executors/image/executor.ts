@@ -14,6 +14,7 @@ import { formatPlatform, hostContainerPlatform, type Platform, parsePlatform } f
 import { type AskGit, git, gitOnce } from '../git';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
+import { sourceDateEpoch } from '../release';
 import { formatDuration, formatSize } from '../report';
 import { batchExecutorOf, eachTask, executorOf, type Task, type Work } from '../task';
 import type * as BasesModule from './bases';
@@ -25,7 +26,7 @@ import type { ImageOptions } from './schema';
 /** With the schema's defaults. */
 export type ImageTargetOptions = ImageOptions &
   Required<
-    Pick<ImageOptions, 'engine' | 'buildArgs' | 'buildContexts' | 'plainHttp' | 'labels' | 'revision' | 'progress'>
+    Pick<ImageOptions, 'engine' | 'buildArgs' | 'buildContexts' | 'plainHttp' | 'labels' | 'stamp' | 'progress'>
   >;
 
 /** What the image is made of, with every path absolute. */
@@ -138,12 +139,12 @@ export function resolveImage(
     references: [...new Set([...(hasTag ? tagReferences('', [reference]) : []), ...tagReferences(repository, tags)])],
     buildArgs: options.buildArgs,
     labels: {
-      ...imageLabels({ title: project.name, folder: context.root, revision: options.revision }, ask),
+      ...imageLabels({ project: project.name, folder: context.root, env }, options.stamp, ask),
       ...options.labels,
     },
     target: options.target,
     quiet: options.progress === 'quiet',
-    createdSeconds: sourceDateEpoch(env.SOURCE_DATE_EPOCH),
+    createdSeconds: sourceDateEpoch(env.SOURCE_DATE_EPOCH) ?? 0,
     ...imageFiles(project),
     workspace: context.root,
     buildContexts: options.buildContexts,
@@ -172,19 +173,6 @@ function readDockerfile(dockerfile: string, name: string): string {
       },
     );
   }
-}
-
-/**
- * Seconds since 1970 for every time in the image.
- * https://reproducible-builds.org/specs/source-date-epoch/
- * @throws OPTION_INVALID
- */
-function sourceDateEpoch(text: string | undefined): number {
-  if (text === undefined || text === '') return 0;
-  if (/^\d{1,11}$/.test(text)) return Number(text);
-  throw new SlimGoError('OPTION_INVALID', `SOURCE_DATE_EPOCH "${text}" is no number of seconds since 1970.`, {
-    hint: 'Unset it, or set it to for example `git log -1 --format=%ct`.',
-  });
 }
 
 /**

@@ -25,16 +25,20 @@ describe('imageLabels', () => {
   const git = (...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('tells the revision only where asked for, and the source only where there is a remote', () => {
+  it('tells the release only where asked for, and the source only where there is a remote', () => {
     git('init', '-q');
     git('-c', 'user.name=t', '-c', 'user.email=t@example.com', 'commit', '-q', '--allow-empty', '-m', 'one');
+    git('-c', 'user.name=t', '-c', 'user.email=t@example.com', 'tag', 'hello/v1.2.3');
+    const hello = { project: 'hello', folder, env: { SOURCE_DATE_EPOCH: '86400' } };
     const title = { 'org.opencontainers.image.title': 'hello' };
-    expect(imageLabels({ title: 'hello', folder, revision: false })).toEqual(title);
+    expect(imageLabels(hello, false)).toEqual(title);
     git('remote', 'add', 'origin', 'git@example.com:acme/mono.git');
-    expect(imageLabels({ title: 'hello', folder, revision: true })).toEqual({
+    expect(imageLabels(hello, true)).toEqual({
       ...title,
       'org.opencontainers.image.source': 'https://example.com/acme/mono',
+      'org.opencontainers.image.version': '1.2.3',
       'org.opencontainers.image.revision': git('rev-parse', 'HEAD'),
+      'org.opencontainers.image.created': '1970-01-02T00:00:00Z',
     });
   });
 });

@@ -47,9 +47,9 @@ export interface ImageOptions {
     [k: string]: string;
   };
   /**
-   * Adds the label `org.opencontainers.image.revision` (the git commit), as the `release` configuration does. As with `vcs` of the build, a restored image names the commit that first built the same content.
+   * Adds the labels `org.opencontainers.image.version`, `revision` (the git commit) and `created` (its date, or SOURCE_DATE_EPOCH), as the `release` configuration does. As with `stamp` of the build, a restored image names the commit that first built the same content.
    */
-  revision?: boolean;
+  stamp?: boolean;
   /**
    * The stage to build. Default: the last.
    */
