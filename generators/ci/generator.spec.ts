@@ -28,7 +28,58 @@ interface Step {
 const stepsOf = (tree: Tree): readonly Step[] =>
   parse(tree.read('.github/workflows/ci.yml', 'utf8')!).jobs.affected.steps;
 
+const repository = join(__dirname, '..', '..');
+/** node, with what the readers below want of a newer one than 20: the method `union`, and JSON without an attribute. */
+const newer = encodeURIComponent(`
+import { readFileSync } from 'node:fs';
+import { register } from 'node:module';
+Set.prototype.union ??= function (other) { return new Set([...this, ...other]) };
+register('data:text/javascript,' + encodeURIComponent(\`
+import { readFileSync } from 'node:fs';
+export const load = (url, context, next) => url.endsWith('.json')
+  ? { format: 'module', shortCircuit: true, source: 'export default ' + readFileSync(new URL(url), 'utf8') }
+  : next(url, context);
+\`));`);
+const node = (cwd: string, ...args: string[]) =>
+  spawnSync(process.execPath, [`--import=data:text/javascript,${newer}`, ...args], { cwd, encoding: 'utf8' });
+
+/** What the provider's own reader finds wrong: GitHub's parser, GitLab's schema. Nothing where it is valid. */
+const problems = {
+  github: (text: string) => {
+    const script = `
+      import { convertWorkflowTemplate, NoOperationTraceWriter, parseWorkflow } from '@actions/workflow-parser';
+      const file = { name: 'ci.yml', content: process.argv[1] };
+      const { context, value } = parseWorkflow(file, new NoOperationTraceWriter());
+      await convertWorkflowTemplate(context, value);
+      console.log(context.errors.getErrors().join('\\n'));`;
+    const { status, stdout, stderr } = node(repository, '--input-type=module', '--eval', script, text);
+    return status === 0 ? stdout.trim() : stderr;
+  },
+  gitlab: (text: string) => {
+    const { root } = workspaceOf('git@gitlab.com:acme/mono.git');
+    writeFileSync(join(root, '.gitlab-ci.yml'), text);
+    const reader = join(repository, 'node_modules', 'gitlab-ci-local', 'dist', 'index.js');
+    const { status, stdout, stderr } = node(root, reader, '--list');
+    return status === 0 && stdout.includes('affected') ? '' : stdout + stderr;
+  },
+};
+
 describe('slim-go:ci', () => {
+  it.each([
+    [github, undefined, 'package-lock.json'],
+    [github, 'quay.io/acme', 'pnpm-lock.yaml'],
+    [github, undefined, 'yarn.lock'],
+    [gitlab, undefined, 'package-lock.json'],
+    [gitlab, 'quay.io/acme', 'pnpm-lock.yaml'],
+  ] as const)('is what the provider takes: %j to %s with %s', async (options, registry, lockFile) => {
+    const tree = workspace();
+    writeFileSync(join(tree.root, lockFile), '{}');
+    await generate(tree, { ...options, ...(registry === undefined ? {} : { registry }) });
+    const text = tree.read(options.provider === 'github' ? '.github/workflows/ci.yml' : '.gitlab-ci.yml', 'utf8')!;
+    expect(problems[options.provider](text)).toBe('');
+    expect(problems[options.provider](text.replace(/^( *)(steps|script):$/m, '$1$2s:'))).toMatch(/stepss|script/);
+  });
+
   it('writes a workflow for GitHub, and where images go to', async () => {
     const tree = workspaceOf('git@github.com:Acme/Mono.git');
     await generate(tree, github);
