@@ -28,8 +28,36 @@ describe.each(['22', '23'])('with Nx %s', (version) => {
     );
   });
 
+  it('the targets are described, and the command that their metadata names shows their options', async () => {
+    const { targets } = JSON.parse(await workspace.nx(['show', 'project', name, '--json']));
+    const commands = Object.values<{ metadata?: { help?: { command: string } } }>(targets).map(
+      ({ metadata }) => metadata?.help?.command,
+    );
+    expect(commands).not.toContain(undefined);
+    const help = await workspace.nx(targets.build.metadata.help.command.split(' ').slice(2));
+    expect(help).toContain('--buildTags');
+  });
+
+  it('program, test and lint pass, and come from the cache the second time', async () => {
+    const all = ['run-many', '-t', 'build,test,lint'];
+    expect(cacheHits(await workspace.nx(all))).toEqual({ build: false, test: false, lint: false });
+    expect(cacheHits(await workspace.nx(all))).toEqual({ build: true, test: true, lint: true });
+    const test = `apps/${name}/main_test.go`;
+    const text = workspace.read(test);
+    workspace.write(
+      test,
+      text.replace('func TestRun(', 'func TestBroken(t *testing.T) { t.Fatal("broken") }\n\nfunc TestRun('),
+    );
+    for (let time = 0; time < 2; time++) {
+      const { exitCode, output } = await workspace.tryNx(['test', name]);
+      expect(exitCode).not.toBe(0);
+      expect(output).toContain('TestBroken');
+    }
+    workspace.write(test, text);
+  });
+
   it('the image is built, and comes from the cache the second time', async () => {
-    expect(cacheHits(await workspace.nx(['run', `${name}:image`]))).toEqual({ build: false, image: false });
+    expect(cacheHits(await workspace.nx(['run', `${name}:image`]))).toEqual({ build: true, image: false });
     const record = workspace.read(`apps/${name}/dist/image/image.json`);
     await workspace.run('rm', ['-rf', workspace.path(`apps/${name}/dist`)]);
     expect(cacheHits(await workspace.nx(['run', `${name}:image`]))).toEqual({ build: true, image: true });

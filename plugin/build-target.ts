@@ -60,7 +60,10 @@ export function buildTarget(project: GoProject, sources: TargetSources): BuildPl
     metadata: {
       technologies: ['go'],
       description: 'Compiles the program for each platform into dist/<os>/<arch>',
-      help: { command: `npx nx help ${project.name}:${name}`, example: { options: { platforms: ['linux/amd64'] } } },
+      help: {
+        command: `npx nx run ${project.name}:${name} --help`,
+        example: { options: { platforms: ['linux/amd64'] } },
+      },
     },
   };
   return { targets: { [name]: target }, name, platforms, outputDir, dockerfile, imageOptions };

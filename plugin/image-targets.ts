@@ -64,7 +64,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
   ];
   const technologies = ['go', 'docker'];
   const help = (target: string, options: Options) => ({
-    command: `npx nx help ${project.name}:${target}`,
+    command: `npx nx run ${project.name}:${target} --help`,
     example: { options },
   });
   return {

@@ -409,3 +409,21 @@ it('gives every build of a go.work other inputs while a module that it uses is g
   const there = targetsIn({ ...files, 'gone away/go.mod': 'module ex.com/g\n\ngo 1.24\n' }, 'app');
   expect(there.build!.inputs).not.toContainEqual(gone);
 });
+
+it('describes every target, and shows how to ask for help and what options look like', () => {
+  const dockerfile = 'FROM alpine:3.22\nCOPY dist/linux /\nEXPOSE 80\n';
+  const targets = {
+    ...targetsIn({ ...app, 'apps/hello/Dockerfile': dockerfile }, 'apps/hello'),
+    ...targetsIn(app, ''),
+  };
+  expect(Object.keys(targets)).toEqual(expect.arrayContaining(['tidy', 'update-base']));
+  for (const [name, { metadata }] of Object.entries(targets)) {
+    expect([name, metadata?.description]).toEqual([name, expect.stringMatching(/^[A-Z].{10}/)]);
+    expect([name, metadata?.help?.command]).toEqual([
+      name,
+      expect.stringMatching(/^(npx nx run \S+:\S+ --help|go help \w+)$/),
+    ]);
+    expect([name, metadata?.help?.example]).toEqual([name, expect.anything()]);
+    expect(metadata?.technologies).toContain('go');
+  }
+});
