@@ -56,7 +56,11 @@ function testTargets(project: GoProject, inputs: Input[], { tree, options }: Tar
     executor: 'slim-go:test',
     options: { ...(packages.join() === './...' ? {} : { packages }), ...given },
     ...rest,
-    metadata: { technologies: ['go'], description, help: { command: 'go help testflag', example: {} } },
+    metadata: {
+      technologies: ['go'],
+      description,
+      help: { command: 'go help testflag', example: { options: { race: true, run: 'TestParse' } } },
+    },
   });
   return {
     [options.testTargetName ?? 'test']: target(

@@ -155,7 +155,7 @@ function sourceTarget(
     metadata: {
       technologies: ['go'],
       description,
-      help: { command: `npx nx help ${project.name}:${name}`, example },
+      help: { command: `npx nx run ${project.name}:${name} --help`, example },
     },
   };
 }

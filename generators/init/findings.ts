@@ -34,7 +34,14 @@ export function findingsOf(tree: Tree, files: readonly string[]): readonly strin
   });
   const { projects } = workspace;
   if (projects.length === 0) return [];
-  const sources = { ...workspace, options: {}, nxJson: readNxJson(tree) ?? {}, warn: () => {}, jsonInputs: false };
+  const sources = {
+    ...workspace,
+    workspaceRoot: tree.root,
+    options: {},
+    nxJson: readNxJson(tree) ?? {},
+    warn: () => {},
+    jsonInputs: false,
+  };
   const modules = new Set(projects.map(({ module }) => module.dir)).size;
   const programs = projects.filter(({ main }) => main !== undefined);
   const libraries = projects.length - programs.length;
