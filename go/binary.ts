@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { SlimGoError } from '../errors';
 import { formatPlatform, type Platform } from '../platform';
 
@@ -31,17 +31,24 @@ const elfMachines: Readonly<Record<string, string>> = {
 const machoMachines: Readonly<Record<number, string>> = { 16777223: 'amd64', 16777228: 'arm64' };
 const peMachines: Readonly<Record<number, string>> = { 332: '386', 34404: 'amd64', 43620: 'arm64', 452: 'arm' };
 
-/** Reads the header of an executable; only the ELF parts that decide whether it is static are followed. */
-export async function readBinary(file: string): Promise<BinaryHeader> {
+/**
+ * Reads the header of an executable; only the ELF parts that decide whether it is static are followed.
+ * @param start where in the file the executable begins
+ */
+export async function readBinary(file: string, start = 0): Promise<BinaryHeader> {
   const handle = await open(file, 'r');
+  const readAt: ReadAt = async (offset, length) => {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, start + offset);
+    return buffer.subarray(0, bytesRead);
+  };
   try {
-    const head = await readAt(handle, 0, 64);
+    const head = await readAt(0, 64);
     const magic = head.toString('latin1', 0, 8);
-    if (magic.startsWith('\x7fELF')) return await readElf(handle, head);
+    if (magic.startsWith('\x7fELF')) return await readElf(readAt, head);
     if (magic === '!<arch>\n') return { format: 'archive', needed: [] };
     if (magic.startsWith('\0asm')) return { format: 'wasm', architecture: 'wasm', needed: [] };
     if (magic.startsWith('MZ') && head.length >= 64) {
-      const pe = await readAt(handle, head.readUInt32LE(60), 6);
+      const pe = await readAt(head.readUInt32LE(60), 6);
       if (pe.toString('latin1', 0, 4) === 'PE\0\0') return machine('pe', peMachines[pe.readUInt16LE(4)]);
     }
     if (head.length >= 8 && (head.readUInt32LE(0) & 0xfffffffe) >>> 0 === 0xfeedface) {
@@ -61,12 +68,9 @@ function machine(format: BinaryHeader['format'], architecture: string | undefine
   return architecture === undefined ? { format, needed: [] } : { format, architecture, needed: [] };
 }
 
-async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, offset);
-  return buffer.subarray(0, bytesRead);
-}
+type ReadAt = (offset: number, length: number) => Promise<Buffer>;
 
-async function readElf(handle: FileHandle, head: Buffer): Promise<BinaryHeader> {
+async function readElf(readAt: ReadAt, head: Buffer): Promise<BinaryHeader> {
   const is64 = head[4] === 2;
   const isLittle = head[5] === 1;
   const u16 = (bytes: Buffer, at: number): number => (isLittle ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at));
@@ -78,7 +82,7 @@ async function readElf(handle: FileHandle, head: Buffer): Promise<BinaryHeader> 
   const [tableOffset, entrySize, count] = is64
     ? [word(head, 32), u16(head, 54), u16(head, 56)]
     : [word(head, 28), u16(head, 42), u16(head, 44)];
-  const table = await readAt(handle, tableOffset, entrySize * count);
+  const table = await readAt(tableOffset, entrySize * count);
   const segments = Array.from({ length: count }, (_, index) => {
     const at = index * entrySize;
     return is64
@@ -89,13 +93,13 @@ async function readElf(handle: FileHandle, head: Buffer): Promise<BinaryHeader> 
 
   const interpreterSegment = segments.find(({ type }) => type === interp);
   const interpreter =
-    interpreterSegment && cString(await readAt(handle, interpreterSegment.offset, interpreterSegment.size), 0);
+    interpreterSegment && cString(await readAt(interpreterSegment.offset, interpreterSegment.size), 0);
 
   const needed: string[] = [];
   const dynamicSegment = segments.find(({ type }) => type === dynamic);
   if (dynamicSegment) {
     const size = is64 ? 8 : 4;
-    const bytes = await readAt(handle, dynamicSegment.offset, dynamicSegment.size);
+    const bytes = await readAt(dynamicSegment.offset, dynamicSegment.size);
     const entries = Array.from({ length: Math.floor(bytes.length / (2 * size)) }, (_, index) => ({
       tag: word(bytes, index * 2 * size),
       value: word(bytes, index * 2 * size + size),
@@ -105,7 +109,7 @@ async function readElf(handle: FileHandle, head: Buffer): Promise<BinaryHeader> 
     const address = value(dtStringTable);
     const home = segments.find((s) => s.type === load && s.address <= address && address < s.address + s.size);
     if (home) {
-      const strings = await readAt(handle, home.offset + address - home.address, value(dtStringSize));
+      const strings = await readAt(home.offset + address - home.address, value(dtStringSize));
       for (const { tag, value: at } of entries) if (tag === dtNeeded) needed.push(cString(strings, at));
     }
   }
