@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeWithEngine, docker, engineHost, imageIdOf } from './support/engine';
@@ -56,6 +57,22 @@ describeWithEngine('servers in a container engine', () => {
     expect(targets['docker-build'].cache).toBeFalsy();
     await workspace.run('go', ['vet', './...']);
     await workspace.run('go', ['test', './...']);
+  });
+
+  it('warns of what a program would miss in its image, from the cache as well, and not of its own probe', async () => {
+    const image = () => workspace.nx(['run', `${name}:image`]);
+    expect(await image()).not.toContain('warning:');
+    const source = `${name}/zone.go`;
+    workspace.write(
+      source,
+      'package main\n\nimport "time"\n\nfunc init() { println(time.LoadLocation("Europe/Berlin")) }\n',
+    );
+    const warning = `warning: ${name} (time-zones): `;
+    expect(await image()).toContain(warning);
+    const replayed = await image();
+    expect(replayed).toContain('[local cache]');
+    expect(replayed).toContain(warning);
+    rmSync(workspace.path(source));
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)('serves until %s and leaves no container', async (signal) => {

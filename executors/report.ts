@@ -60,11 +60,16 @@ export function formatError({ message, hint }: SlimGoError): string {
   return `${colour('red', message)}\n${hint === undefined ? '' : `${hint.replace(/^/gm, '  ')}\n`}`;
 }
 
+/** A warning in the same form; it fails nothing. */
+export function formatWarning(message: string, hint: string): string {
+  return `${colour('yellow', 'warning:')} ${message}\n${hint.replace(/^/gm, '  ')}\n`;
+}
+
 /**
  * On a terminal, unless NO_COLOR is set. Nx gives every task FORCE_COLOR=true, wherever its output goes, so that only a
  * number there is a wish of the user. https://no-color.org, https://force-color.org
  */
-function colour(name: 'red', text: string): string {
+function colour(name: 'red' | 'yellow', text: string): string {
   const { NO_COLOR, FORCE_COLOR = '' } = process.env;
   const isWanted = /^[0-3]$/.test(FORCE_COLOR) ? FORCE_COLOR !== '0' : process.stderr.isTTY;
   return isWanted && !NO_COLOR ? styleText(name, text, { validateStream: false }) : text;

@@ -21,6 +21,11 @@ interface StageResult {
   readonly history: readonly HistoryEntry[];
 }
 
+/** An image with all files of its layers. */
+export interface EmbeddedImage extends Image {
+  readonly tree: FileTree;
+}
+
 /**
  * Builds what a Dockerfile plans without a container engine, with BuildKit's meaning of every instruction.
  * Files of the context are referred to, not read: only the archive's writer reads them.
@@ -30,7 +35,7 @@ export async function buildEmbedded(
   plan: DockerfilePlan,
   buildContext: BuildContext,
   baseImages: BaseImages = new Map(),
-): Promise<Image> {
+): Promise<EmbeddedImage> {
   const [problem] = plan.unsupported;
   if (problem) {
     const others = plan.unsupported.length - 1;
@@ -62,13 +67,14 @@ export async function buildEmbedded(
         : treeSource((typeof from === 'number' ? results.get(from) : bases.get(baseKey(from)))!.tree);
     results.set(stage.index, await executeStage(stage, start, plan.file, sourceOf));
   }
-  const { layers, history } = results.get(plan.stages.at(-1)!.index)!;
+  const { tree, layers, history } = results.get(plan.stages.at(-1)!.index)!;
   return {
     platform: plan.platform,
     ...(plan.author === undefined ? {} : { author: plan.author }),
     config: plan.config,
     history,
     layers,
+    tree,
   };
 }
 

@@ -2,11 +2,14 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync 
 import { availableParallelism } from 'node:os';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { SlimGoError } from '../../errors';
+import { readNeeds } from '../../go/needs';
 import { writeArchive } from '../../image/archive';
 import { type BuildContext, openContext } from '../../image/context';
 import { type BaseImages, type DockerfilePlan, planDockerfile } from '../../image/dockerfile/plan';
-import { buildEmbedded } from '../../image/embedded';
+import { buildEmbedded, type EmbeddedImage } from '../../image/embedded';
 import type { Image } from '../../image/image';
+import { findEntrypoint, type ImageFiles, lacksOf } from '../../image/lacks';
+import { treeOfLayers } from '../../image/layer-tree';
 import type { ImageRecord } from '../../image/record';
 import { writeRecord } from '../../image/record-file';
 import { parseReference, repositoryFromName } from '../../image/reference';
@@ -15,18 +18,20 @@ import { type AskGit, git, gitOnce } from '../git';
 import { currentProject, imageFiles } from '../project';
 import { repositoryOf, tagReferences } from '../references';
 import { sourceDateEpoch } from '../release';
-import { formatDuration, formatSize } from '../report';
+import { formatDuration, formatSize, formatWarning } from '../report';
 import { batchExecutorOf, eachTask, executorOf, type Task, type Work } from '../task';
 import type * as BasesModule from './bases';
 import type * as Docker from './docker';
-import { entrypointBytes } from './entrypoint';
 import { imageLabels } from './labels';
 import type { ImageOptions } from './schema';
 
 /** With the schema's defaults. */
 export type ImageTargetOptions = ImageOptions &
   Required<
-    Pick<ImageOptions, 'engine' | 'buildArgs' | 'buildContexts' | 'plainHttp' | 'labels' | 'stamp' | 'progress'>
+    Pick<
+      ImageOptions,
+      'engine' | 'buildArgs' | 'buildContexts' | 'ignoreWarnings' | 'plainHttp' | 'labels' | 'stamp' | 'progress'
+    >
   >;
 
 /** What the image is made of, with every path absolute. */
@@ -86,7 +91,7 @@ async function buildImage(task: Task<ImageTargetOptions>, shared: Shared, signal
     const whole = baseImages ? planPlatforms(resolved, baseImages) : plans;
     const needsEngine = resolved.engine === 'auto' && whole.some(({ unsupported }) => unsupported.length > 0);
     const engine = needsEngine ? 'docker' : resolved.engine;
-    const images =
+    const images: readonly (Image | EmbeddedImage)[] =
       engine === 'docker'
         ? await buildWithEngine(task, resolved, whole, scratch, signal)
         : await Promise.all(whole.map((plan) => buildEmbedded(plan, resolved.context, baseImages)));
@@ -101,9 +106,11 @@ async function buildImage(task: Task<ImageTargetOptions>, shared: Shared, signal
     });
     await writeRecord(resolved.record, record, signal);
     clock.lap('write');
-    for (const line of report(record, images, relative(task.context.root, resolved.archive), clock)) {
+    const built = images.map((image) => ({ image, tree: 'tree' in image ? image.tree : treeOfLayers(image.layers) }));
+    for (const line of report(record, built, relative(task.context.root, resolved.archive), clock)) {
       task.print(`${line}\n`);
     }
+    for (const warning of await warnings(built, task)) task.print(warning, 'stderr');
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -238,13 +245,30 @@ async function buildWithEngine(
   return images;
 }
 
-function report(record: ImageRecord, images: readonly Image[], archive: string, clock: Clock): string[] {
+function report(record: ImageRecord, images: readonly ImageFiles[], archive: string, clock: Clock): string[] {
   const lines = record.platforms.map(({ platform, sizeBytes, imageId }, index) => {
-    const binaryBytes = entrypointBytes(images[index]!);
+    const binaryBytes = findEntrypoint(images[index]!)?.sizeBytes;
     const binary = binaryBytes === undefined ? '' : ` (binary ${formatSize(binaryBytes)})`;
     return `${record.references.join(', ')}  ${platform}  ${formatSize(sizeBytes)}${binary}  ${imageId}`;
   });
   return [...lines, `${archive}  ${clock}`];
+}
+
+/** Says what will fail when the image runs; the same of several platforms once. */
+async function warnings(
+  images: readonly ImageFiles[],
+  { options, context }: Task<ImageTargetOptions>,
+): Promise<ReadonlySet<string>> {
+  const said = new Set<string>();
+  for (const files of images) {
+    const program = findEntrypoint(files);
+    if (program === undefined) continue;
+    for (const { kind, message, cure } of lacksOf(files, await readNeeds(program))) {
+      if (options.ignoreWarnings.includes(kind)) continue;
+      said.add(formatWarning(`${currentProject(context).name} (${kind}): ${message}.`, cure));
+    }
+  }
+  return said;
 }
 
 /** How long each step took. */

@@ -59,6 +59,10 @@ export interface ImageOptions {
    */
   progress?: 'auto' | 'plain' | 'quiet';
   /**
+   * What the program will miss in its image, and is not to be warned of: `tls-roots` (root certificates), `time-zones`, `users` (look-ups in /etc/passwd and /etc/group), `temp-files` (a folder for them), `programs` (that it starts), `loader` (the dynamic loader, of cgo).
+   */
+  ignoreWarnings?: ('loader' | 'programs' | 'temp-files' | 'time-zones' | 'tls-roots' | 'users')[];
+  /**
    * Asks the registries of base images by plain HTTP. On this machine (`localhost`) that is done anyway where nobody answers with TLS.
    */
   plainHttp?: boolean;

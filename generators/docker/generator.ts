@@ -6,14 +6,15 @@ import { scanGoFile } from '../../go/scan';
 import { initWorkspace } from '../init/generator';
 import { baseImage, checkNothingIsOverwritten, fromWorkspaceRoot, moduleFor } from '../place';
 import { runGenerator } from '../report';
-import { needsOf } from './needs';
+import { predict } from './needs';
 import type { DockerOptions } from './schema';
+import { readSources } from './source';
 
 /** Options after Nx has filled in the defaults of schema.json. */
 type Options = DockerOptions & Required<Pick<DockerOptions, 'base' | 'skipFormat'>>;
 
 /**
- * `slim-go:docker`: Dockerfile and .dockerignore for a main package that exists, and advice from reading its code.
+ * `slim-go:docker`: Dockerfile and .dockerignore for a main package that exists, and advice from its code and its binary.
  * @throws OPTION_INVALID where there is no main package, FILE_EXISTS instead of overwriting
  */
 export default function docker(tree: Tree, options: Options): Promise<GeneratorCallback> {
@@ -32,7 +33,7 @@ async function createDockerfile(tree: Tree, options: Options): Promise<Generator
   );
   const install = await initWorkspace(tree, { layout: 'module', skipFormat: true });
   const module = await moduleFor(tree, directory, undefined);
-  const { port, advice } = needsOf(sources);
+  const { port, file } = readSources(sources);
   generateFiles(tree, join(__dirname, '..', 'app', 'files', 'prebuilt'), directory, {
     dot: '.',
     binary: binaryName(posix.join(module.path, posix.relative(module.dir, directory))),
@@ -40,9 +41,23 @@ async function createDockerfile(tree: Tree, options: Options): Promise<Generator
     port: options.port ?? port,
     healthcheck: false,
   });
-  if (options.base === 'scratch') for (const line of advice) logger.warn(line);
+  if (file !== undefined) {
+    logger.warn(`It reads "${file}", which the image won't have: COPY it, embed it with //go:embed, or mount it.`);
+  }
+  await warn(join(tree.root, directory), directory, options.base);
   if (!options.skipFormat) await formatFiles(tree);
   return install;
+}
+
+/** Says what the program will miss in the image, where it can be compiled. */
+async function warn(folder: string, directory: string, base: Options['base']): Promise<void> {
+  logger.info(`Compiling ${directory}, to see what it would miss in the image`);
+  try {
+    for (const { message, cure } of await predict(folder, base)) logger.warn(`${message}.\n  ${cure}`);
+  } catch (error) {
+    if (!(error instanceof SlimGoError)) throw error;
+    logger.warn(`It can't be compiled here, so that nothing is known of what it would miss: ${error.message}`);
+  }
 }
 
 /** @throws OPTION_INVALID */
