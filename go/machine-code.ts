@@ -8,7 +8,7 @@ export interface Call {
 }
 
 /** An instruction names an address relative to its own: that of a constant or a global variable. */
-export interface Reference {
+interface Reference {
   readonly at: number;
   readonly target: number;
 }

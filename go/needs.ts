@@ -62,7 +62,9 @@ const entries: Readonly<Record<string, Entry>> = {
   'crypto/tls.(*Dialer).DialContext': { kind: 'tls-roots' },
   'net/smtp.SendMail': { kind: 'tls-roots' },
   'net/smtp.(*Client).StartTLS': { kind: 'tls-roots' },
-  'crypto/x509.NewCertPool': { kind: 'own-roots' },
+  'crypto/x509.(*CertPool).AppendCertsFromPEM': { kind: 'own-roots' },
+  'crypto/x509.(*CertPool).AddCert': { kind: 'own-roots' },
+  'crypto/x509.(*CertPool).addCertFunc': { kind: 'own-roots' },
   'crypto/x509.SetFallbackRoots': { kind: 'linked' },
   'time.initLocal': { kind: 'linked' },
 };
@@ -257,7 +259,7 @@ class Reading {
 
   /**
    * Connections whose other end must prove who it is. A client speaks TLS where its package names an address that says so;
-   * who makes a certificate pool is taken to bring the roots.
+   * who fills a certificate pool is taken to bring the roots.
    */
   private secureSites(): readonly Site[] {
     if (this.hasRoots) return [];
