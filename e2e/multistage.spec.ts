@@ -149,17 +149,26 @@ describeWithEngine('Dockerfiles that compile or start from a base image', () => 
         'RUN mkfifo /tmp/gate && echo "the step waits" && read word < /tmp/gate && echo "the step heard $word"';
       workspace.write(`apps/${name}/Dockerfile`, dockerfile.replace('\n', `\n${gate}\n`));
       provideBases(name);
-      let opened = false;
       // The build ends only if its output got here while the step was waiting.
-      const output = await workspace.nx(['run', `${name}:image`], {
-        onOutput: (so_far) => {
-          const [, container] = /Running in (\w+)\n(?:.*\n)*?the step waits/.exec(so_far) ?? [];
-          if (opened || container === undefined) return;
+      const opens = (whatIsSeen: RegExp) => {
+        let opened = false;
+        return (so_far: string) => {
+          if (opened || !whatIsSeen.test(so_far)) return;
           opened = true;
-          docker('exec', container, 'sh', '-c', 'echo go-on > /tmp/gate');
-        },
+          const script = 'until [ -p /tmp/gate ]; do sleep 0.1; done; echo go-on > /tmp/gate';
+          const waiting = () => docker('ps', '--quiet', '--no-trunc', '--filter', `label=${label}`);
+          while (waiting() === '');
+          docker('exec', waiting(), 'sh', '-c', script);
+        };
+      };
+      const label = `org.opencontainers.image.title=${name}`;
+      const alone = await workspace.nx(['run', `${name}:image`, '--batch=false'], {
+        onOutput: opens(/the step waits/),
       });
-      expect(output).toContain('the step heard go-on');
+      expect(alone).toContain('the step heard go-on');
+      const args = ['run', `${name}:image`, '--skip-nx-cache'];
+      const batch = await workspace.nx(args, { onOutput: opens(new RegExp(`${name}: Step \\d+/\\d+ : RUN mkfifo`)) });
+      expect(batch.match(/the step heard go-on/g)).toHaveLength(1);
     });
 
     it('puts a prebuilt program on an alpine that no registry gives but the engine has', async () => {

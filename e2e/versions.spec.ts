@@ -38,8 +38,28 @@ describe.each(['22', '23'])('with Nx %s', (version) => {
     expect(help).toContain('--buildTags');
   });
 
+  it('a library is imported, whose change is one of the program', async () => {
+    await workspace.nx(['g', 'slim-go:lib', 'libs/greet']);
+    const main = workspace.read(`apps/${name}/main.go`);
+    const module = /^module (\S+)$/m.exec(workspace.read('go.mod'))![1];
+    workspace.write(
+      `apps/${name}/main.go`,
+      main
+        .replace('import (', `import (\n\t"${module}/libs/greet"`)
+        .replace('"Hello, World!\\n"', 'greet.Greeting("World")+"\\n"'),
+    );
+    await workspace.run('gofmt', ['-w', `apps/${name}/main.go`]);
+    expect(cacheHits(await workspace.nx(['run', `${name}:build`]))).toEqual({ build: false });
+    expect(cacheHits(await workspace.nx(['run', `${name}:build`]))).toEqual({ build: true });
+    const library = workspace.read('libs/greet/greet.go');
+    workspace.write('libs/greet/greet.go', library.replace('"Hello, "', '"Hi, "'));
+    expect(cacheHits(await workspace.nx(['run', `${name}:build`]))).toEqual({ build: false });
+    workspace.write('libs/greet/greet.go', library);
+    workspace.write(`apps/${name}/main.go`, main);
+  });
+
   it('program, test and lint pass, and come from the cache the second time', async () => {
-    const all = ['run-many', '-t', 'build,test,lint'];
+    const all = ['run-many', '-t', 'build,test,lint', '-p', name];
     expect(cacheHits(await workspace.nx(all))).toEqual({ build: false, test: false, lint: false });
     expect(cacheHits(await workspace.nx(all))).toEqual({ build: true, test: true, lint: true });
     const test = `apps/${name}/main_test.go`;

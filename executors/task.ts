@@ -14,6 +14,8 @@ export interface Task<Options> {
   readonly env: NodeJS.ProcessEnv;
   /** What the task says, with the line's end. Default: to standard output. */
   readonly print: (text: string | Uint8Array, stream?: 'stdout' | 'stderr') => void;
+  /** Says how far it is where what is printed is seen only at the end. Without the line's end; no part of the log. */
+  readonly progress?: (line: string) => void;
 }
 
 /**
@@ -101,7 +103,12 @@ export function batchExecutorOf<Options>(
         options: inputs[id]!,
         context: contextOf(member, context),
         env: environmentOf(member, context.root, process.env),
-        print: isLive ? printNow : (text) => output.push(Buffer.from(text as Uint8Array)),
+        ...(isLive
+          ? { print: printNow }
+          : {
+              print: (text) => output.push(Buffer.from(text as Uint8Array)),
+              progress: (line) => printNow(`${member.target.project}: ${line}\n`, 'stderr'),
+            }),
       };
       waiting.set(task, (error) => {
         if (error !== undefined) task.print(describe(error), 'stderr');

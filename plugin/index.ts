@@ -71,7 +71,7 @@ export const createNodes: CreateNodes<PluginOptions> = [
       return JSON.parse(kept.nodes);
     }
     const workspace = readWorkspace(root, files, sources);
-    const nodes = nodesOf(workspace, moduleFiles, options ?? {}, context, Number.parseInt(NX_VERSION, 10) >= 24);
+    const nodes = nodesOf(workspace, moduleFiles, options ?? {}, context, Number.parseInt(NX_VERSION, 10));
     // Warnings are for every command, not only for the first. Nx may change the nodes before the edges are asked for.
     const made = workspace.warnings.size === 0 ? JSON.stringify(nodes) : undefined;
     computation = { root, sources, key, nodes: made, workspace: () => workspace };
@@ -108,7 +108,7 @@ function nodesOf(
   moduleFiles: readonly string[],
   options: PluginOptions,
   { nxJsonConfiguration: nxJson, workspaceRoot }: CreateNodesContext,
-  jsonInputs: boolean,
+  nxMajor: number,
 ): CreateNodesResultArray {
   const { tree, projects, readText, warnings } = workspace;
   const external = [...externalNodes(workspace).values()];
@@ -134,7 +134,7 @@ function nodesOf(
                 nxJson,
                 readText,
                 warn: (message) => warnings.add(message),
-                jsonInputs,
+                nxMajor,
               }),
               metadata: { technologies: ['go'] },
             },

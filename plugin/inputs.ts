@@ -174,3 +174,14 @@ function braced(paths: readonly string[]): string[] {
 function unique(patterns: readonly string[]): string[] {
   return [...new Set(patterns)];
 }
+
+/** Nx 22 reads no pattern with two groups of alternatives: the first ones become patterns of their own. */
+export function withOneGroup(input: Input): Input[] {
+  if (typeof input !== 'string') return [input];
+  const [first, second] = [...input.matchAll(/\{([^{}]*)\}/g)].filter(
+    ([group]) => !/^\{(?:workspace|project)Root\}$/.test(group),
+  );
+  if (!first || !second) return [input];
+  const [before, after] = [input.slice(0, first.index), input.slice(first.index + first[0].length)];
+  return first[1]!.split(',').flatMap((alternative) => withOneGroup(before + alternative + after));
+}

@@ -12,9 +12,10 @@ export function knownDeps(module: Module, sources: TargetSources): ReturnType<ty
 }
 
 /** The go.deps.json of a build, if it is true to the module files. Vendored code is an input itself and needs none. */
-function readDeps(context: ModuleContext, { jsonInputs, readText }: TargetSources) {
+function readDeps(context: ModuleContext, { nxMajor, readText }: TargetSources) {
   const path = depsPath(context);
-  const deps = jsonInputs && context.vendorDir === undefined ? parseDeps(readText(path)) : undefined;
+  // Only from there on are fields of a JSON file inputs, and does `nx affected` go by them.
+  const deps = nxMajor >= 24 && context.vendorDir === undefined ? parseDeps(readText(path)) : undefined;
   if (!deps) return undefined;
   const state = moduleState(context, readText);
   return deps.moduleFiles === state.moduleFiles && deps.go === state.go

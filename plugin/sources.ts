@@ -32,8 +32,8 @@ export interface TargetSources {
   /** A file's text, by its path from the workspace root; undefined where there is none. */
   readonly readText: (file: string) => string | undefined;
   readonly warn: (message: string) => void;
-  /** Whether this Nx takes fields of a JSON file for inputs, and `nx affected` with them: from 24 on. */
-  readonly jsonInputs: boolean;
+  /** Of the Nx that runs: they read inputs differently. */
+  readonly nxMajor: number;
 }
 
 export type Targets = Record<string, TargetConfiguration>;

@@ -15,6 +15,7 @@ function targetsIn(
     readonly stated?: Readonly<Record<string, StatedProject>>;
     readonly options?: PluginOptions;
     readonly targetDefaults?: Readonly<Record<string, { options: object }>>;
+    readonly nxMajor?: number;
   } = {},
 ) {
   warnings.length = 0;
@@ -29,7 +30,7 @@ function targetsIn(
     nxJson: { targetDefaults: settings.targetDefaults ?? {} },
     readText: (file) => files[file],
     warn: (message) => warnings.push(message),
-    jsonInputs: true,
+    nxMajor: settings.nxMajor ?? 24,
   });
 }
 
@@ -95,6 +96,20 @@ it('lists the folders of the closure in one pattern, without tests', () => {
   expect(inputs).toContain('{workspaceRoot}/{go.mod,go.sum,go.work,vendor/modules.txt}');
   expect(JSON.stringify(inputs)).not.toContain('fake');
   expect(JSON.stringify(targetsIn(app, 'apps/hello').test!.inputs)).toContain('libs/fake');
+});
+
+it('gives Nx 22 no pattern with two groups of alternatives, and takes the same files', () => {
+  const groups = (input: unknown) => String(input).match(/\{(?!workspaceRoot\}|projectRoot\})/g)?.length ?? 0;
+  const of = (nxMajor: number) =>
+    Object.values(targetsIn(app, 'apps/hello', { nxMajor })).flatMap(({ inputs }) => filesets(inputs));
+  expect(Math.max(...of(23).map(groups))).toBeGreaterThan(1);
+  expect(Math.max(...of(22).map(groups))).toBe(1);
+  const { build } = targetsIn(app, 'apps/hello', { nxMajor: 22 });
+  const sources = /^\{workspaceRoot\}\/(\S+)\/\*\.\{go,/;
+  expect(filesets(build!.inputs).flatMap((input) => sources.exec(String(input))?.[1] ?? [])).toEqual([
+    'apps/hello',
+    'libs/greet',
+  ]);
 });
 
 it('takes embedded files in, and leaves no name out where one may be embedded', () => {

@@ -7,10 +7,14 @@ import { parseDockerfile } from '../../image/dockerfile/parser';
 import type { DockerfilePlan } from '../../image/dockerfile/plan';
 import type { Image } from '../../image/image';
 import { normaliseSavedImage } from '../../image/normalise';
+import type { Task } from '../task';
 import type { ResolvedImage } from './executor';
 
 /** What the classic builder of Docker doesn't know. */
 const buildKitFlags = /^--(chmod|link|mount|network|security|parents|exclude|checksum|keep-git-dir|unpack)\b/;
+
+/** Of the classic builder and of BuildKit. */
+const stepBegins = /^(?:Step \d+\/\d+ : |#\d+ \[)/;
 
 /**
  * Has a container engine execute the Dockerfile, and reads the result back without leaving it there.
@@ -24,13 +28,9 @@ export async function buildInDocker(
     folder,
     env,
     print,
+    progress,
     signal,
-  }: {
-    readonly folder: string;
-    readonly env: NodeJS.ProcessEnv;
-    readonly print: (text: string) => void;
-    readonly signal: AbortSignal;
-  },
+  }: Pick<Task<unknown>, 'env' | 'print' | 'progress'> & { readonly folder: string; readonly signal: AbortSignal },
 ): Promise<Image> {
   const { text, dockerfileName: file, context, dockerfile } = resolved;
   const engine = await connect(file, unsupported[0], env);
@@ -47,7 +47,11 @@ export async function buildInDocker(
     needsBuildKit: instructions.some(
       ({ flags, heredocs }) => heredocs.length > 0 || flags.some((flag) => buildKitFlags.test(flag)),
     ),
-    onStep: (line) => resolved.quiet || print(`${line}\n`),
+    onStep: (line) => {
+      if (resolved.quiet) return;
+      print(`${line}\n`);
+      if (stepBegins.test(line)) progress?.(line);
+    },
     signal,
   });
   try {

@@ -222,7 +222,7 @@ async function loadBases(
 }
 
 async function buildWithEngine(
-  { env, print }: Task<ImageTargetOptions>,
+  task: Task<ImageTargetOptions>,
   resolved: ResolvedImage,
   plans: readonly DockerfilePlan[],
   scratch: string,
@@ -240,7 +240,7 @@ async function buildWithEngine(
   for (const plan of plans) {
     const folder = join(scratch, String(images.length));
     mkdirSync(folder);
-    images.push(await buildInDocker(resolved, plan, { folder, env, print, signal }));
+    images.push(await buildInDocker(resolved, plan, { ...task, folder, signal }));
   }
   return images;
 }

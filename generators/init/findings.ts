@@ -40,7 +40,7 @@ export function findingsOf(tree: Tree, files: readonly string[]): readonly strin
     options: {},
     nxJson: readNxJson(tree) ?? {},
     warn: () => {},
-    jsonInputs: false,
+    nxMajor: 24,
   };
   const modules = new Set(projects.map(({ module }) => module.dir)).size;
   const programs = projects.filter(({ main }) => main !== undefined);
