@@ -4,15 +4,15 @@
  *
  * Started with `--memory <image.tar> <record>` it compresses the layers once and prints the process's peak memory in KiB.
  */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { assemble, makeFile } from './assembly.mjs';
+import { attempt, findKo } from './go-tools.mjs';
+import { Registry, registryNeeds } from './registry.mjs';
 import { less, median, milliseconds, ratio, spread, table, takeTurns, timed } from './samples.mjs';
 import { tutorialNeeds, withTutorial } from './tutorial.mjs';
 
@@ -20,8 +20,7 @@ const self = fileURLToPath(import.meta.url);
 
 /** Why it can't be measured here; undefined where it can. */
 export function pushNeeds() {
-  if (spawnSync('docker-registry', ['--version']).error) return 'no docker-registry';
-  return tutorialNeeds();
+  return registryNeeds() ?? tutorialNeeds();
 }
 
 export async function push(workspace, rounds) {
@@ -44,7 +43,7 @@ async function changed(workspace, domain, build, rounds) {
   };
   const slim = () => pushed(workspace.nx('run', `${app}:docker-push`, `--repository=${domain}/slim/hello`), 'pushed ');
   slim();
-  const hasKo = spawnSync('ko', ['version']).error === undefined;
+  const ko = attempt(findKo);
   const environment = {
     KO_DOCKER_REPO: `${domain}/ko/hello`,
     // What slim-go pushed is as small a base as there can be.
@@ -60,8 +59,8 @@ async function changed(workspace, domain, build, rounds) {
       build('hello', reference);
       workspace.run('docker', ['push', '-q', reference]);
     }),
-    ...(hasKo && {
-      ko: afterEdit(() => workspace.run('ko', ['build', '--bare', '--sbom=none', `./${app}`], environment)),
+    ...(ko.found && {
+      ko: afterEdit(() => workspace.run(ko.found, ['build', '--bare', '--sbom=none', `./${app}`], environment)),
     }),
   });
   const own = less(samples.slim, samples.noop);
@@ -71,10 +70,10 @@ async function changed(workspace, domain, build, rounds) {
       ['`nx run hello:docker-push`', milliseconds(samples.slim), ''],
       ['of which Nx with three executors that do nothing', milliseconds(samples.noop), ''],
       ['`docker build` and `docker push`', milliseconds(samples.docker), spread(ratio(samples.slim, samples.docker))],
-      hasKo
+      ko.found
         ? ['`ko build`', milliseconds(samples.ko), spread(ratio(samples.slim, samples.ko))]
-        : ['`ko build`', 'not measured: no ko', ''],
-      ...(hasKo ? [['slim-go less Nx', milliseconds(own), `${spread(ratio(own, samples.ko))} of ko`]] : []),
+        : ['`ko build`', `not measured: ${ko.missing}`, ''],
+      ...(ko.found ? [['slim-go less Nx', milliseconds(own), `${spread(ratio(own, samples.ko))} of ko`]] : []),
       ['', '', `${spread(ratio(own, samples.docker))} of docker, less Nx (goal: 0.10)`],
     ],
   );
@@ -121,42 +120,6 @@ async function memory(folder) {
       ['growth', (median(large) - median(small)).toFixed(1)],
     ],
   );
-}
-
-/** Debian's docker-registry on loopback. */
-class Registry {
-  static async start() {
-    const registry = new Registry();
-    registry.folder = mkdtempSync(join(tmpdir(), 'slim-go-bench-registry-'));
-    const port = await new Promise((resolve) => {
-      const server = createServer().listen(0, '127.0.0.1', () => {
-        const { port: free } = server.address();
-        server.close(() => resolve(free));
-      });
-    });
-    const config = join(registry.folder, 'config.yml');
-    writeFileSync(
-      config,
-      `version: 0.1\nlog: { level: error, accesslog: { disabled: true } }\nstorage: { filesystem: { rootdirectory: ${join(registry.folder, 'data')} } }\nhttp: { addr: "127.0.0.1:${port}" }\n`,
-    );
-    registry.child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-    registry.domain = `localhost:${port}`;
-    for (let attempt = 0; attempt < 100; attempt++) {
-      const isOpen = await new Promise((resolve) => {
-        const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
-        socket.on('connect', () => socket.destroy());
-      });
-      if (isOpen) return registry;
-      await wait(50);
-    }
-    registry.stop();
-    throw new Error('docker-registry does not answer');
-  }
-
-  stop() {
-    this.child.kill('SIGKILL');
-    rmSync(this.folder, { recursive: true, force: true });
-  }
 }
 
 if (process.argv[1] === self && process.argv[2] === '--memory') {

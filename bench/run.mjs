@@ -1,20 +1,24 @@
 /**
  * `npm run bench`: measures what this machine can, says what was skipped and why, and writes bench/results.md.
  *
- *     node bench/run.mjs [--no-compile] [--rounds=15] [--only=assembly,cached,...]
+ *     node bench/run.mjs [--no-compile] [--rounds=15] [--only=assembly,cached,...] [--apps=1,10,50,200] [--full] [--into=folder]
  *
- * With --only nothing is written: it is for looking closer.
+ * With --only nothing is written but --into a folder: it is for looking closer. --apps are the sizes of the section fleet, and
+ * --full measures the tutorial's way with 50 apps too, which takes a quarter of an hour.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { install, mustRun, root, run } from '../scripts/commands.mjs';
 import { assembly } from './assembly.mjs';
 import { nothingChanged, oneLineChange } from './docker-build.mjs';
+import { fleet } from './fleet.mjs';
 import { graph } from './graph.mjs';
 import { imageSizes } from './image-size.mjs';
 import { push, pushNeeds } from './push.mjs';
+import { rivals } from './rivals.mjs';
+import { startup } from './startup.mjs';
 import { tutorial, tutorialNeeds } from './tutorial.mjs';
 import { BenchWorkspace } from './workspace.mjs';
 
@@ -23,6 +27,9 @@ const { values: options } = parseArgs({
     'no-compile': { type: 'boolean', default: false },
     rounds: { type: 'string', default: '15' },
     only: { type: 'string', default: '' },
+    apps: { type: 'string', default: '1,10,50,200' },
+    full: { type: 'boolean', default: false },
+    into: { type: 'string' },
   },
 });
 const rounds = Number(options.rounds);
@@ -55,7 +62,23 @@ const inWorkspace = (measure) => (count) => {
   }
   return measure(workspace, count);
 };
+const fleetOptions = { full: options.full, sizesWanted: options.apps.split(',').map(Number) };
 const sections = [
+  {
+    name: 'fleet',
+    title: 'Many apps',
+    needs: needsEngine,
+    measure: (count) => fleet(count, fleetOptions),
+    rounds: Math.max(1, Math.ceil(rounds / 5)),
+  },
+  {
+    name: 'rivals',
+    title: 'Other Nx plugins',
+    needs: needsGo,
+    measure: rivals,
+    rounds: Math.max(1, Math.ceil(rounds / 5)),
+  },
+  { name: 'startup', title: 'What loading costs', needs: () => undefined, measure: startup, rounds },
   { name: 'assembly', title: 'Assembly of image.tar', needs: () => undefined, measure: assembly, rounds: rounds * 3 },
   { name: 'size', title: 'Image size', needs: needsGo, measure: inWorkspace(imageSizes) },
   { name: 'cached', title: 'Nothing changed', needs: needsEngine, measure: inWorkspace(nothingChanged), rounds },
@@ -86,13 +109,16 @@ const sections = [
 const started = new Date();
 const load = () => loadavg()[0].toFixed(1);
 const texts = [];
+const plots = [];
 process.on('exit', () => workspace?.remove());
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 for (const section of sections) {
   if (only.length > 0 && !only.includes(section.name)) continue;
   const missing = section.needs();
   const before = load();
-  const body = missing === undefined ? await section.measure(section.rounds) : `Skipped: ${missing}.`;
+  const measured = missing === undefined ? await section.measure(section.rounds) : `Skipped: ${missing}.`;
+  const body = typeof measured === 'string' ? measured : measured.text;
+  if (typeof measured !== 'string') plots.push(...measured.plots);
   const turns = section.rounds === undefined || missing !== undefined ? '' : `${section.rounds} rounds, `;
   const text = `## ${section.title}\n\n${body}\n\n${turns}load average ${before} before and ${load()} after.`;
   console.log(`\n${text}`);
@@ -109,8 +135,10 @@ Written by \`npm run bench\` on ${started.toISOString().slice(0, 10)}, in ${minu
 
 Every number is a median, with the least and the most. What is compared runs in turns within one run, and differences and
 ratios are taken round by round; a row called noise compares a thing with itself.`;
-if (only.length === 0) {
-  const file = join(root, 'bench', 'results.md');
-  writeFileSync(file, `${[head, ...texts].join('\n\n')}\n`);
-  console.log(`\nWritten: ${file}`);
+const into = options.into ?? (only.length === 0 ? join(root, 'bench') : undefined);
+if (into !== undefined) {
+  mkdirSync(into, { recursive: true });
+  writeFileSync(join(into, 'results.md'), `${[head, ...texts].join('\n\n')}\n`);
+  for (const { file, svg } of plots) writeFileSync(join(into, file), svg);
+  console.log(`\nWritten: ${join(into, 'results.md')}`);
 }

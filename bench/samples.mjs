@@ -2,15 +2,15 @@
 
 /**
  * Runs every measurement once a round, each round starting with another one. A measurement returns its milliseconds.
- * The first round warms up and is thrown away.
+ * @param warmUps first rounds that are thrown away
  * @returns {Promise<Record<string, number[]>>} the samples of each, in the order of the rounds
  */
-export async function takeTurns(rounds, measurements) {
+export async function takeTurns(rounds, measurements, warmUps = 1) {
   const names = Object.keys(measurements);
   const samples = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++) {
+  for (let round = -warmUps; round < rounds; round++) {
     for (let turn = 0; turn < names.length; turn++) {
-      const name = names[(round + 1 + turn) % names.length];
+      const name = names[(round + warmUps + turn) % names.length];
       const sample = await measurements[name]();
       if (round >= 0) samples[name].push(sample);
     }
@@ -42,6 +42,14 @@ export function ratio(a, b) {
 /** `231 ms (210..260)`: median, least and most. */
 export function milliseconds(samples) {
   return `${spread(samples, 0).replace(' (', ' ms (')}`;
+}
+
+/** `2.31 s (2.10..2.60)` */
+export function seconds(samples) {
+  return spread(
+    samples.map((sample) => sample / 1000),
+    2,
+  ).replace(' (', ' s (');
 }
 
 /** `1.20 (1.10..1.31)`: median, least and most. */
