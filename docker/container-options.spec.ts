@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { parseCpus, parseEnv, parseEnvFile, parseMemory, parsePort, parseVolume } from './container-options';
+import { parseCpus, parseMemory, parsePort, parseVolume } from './container-options';
 
 describe('parsePort', () => {
   const tcp = { hostIp: '', hostPort: undefined, protocol: 'tcp' };
@@ -54,33 +54,5 @@ describe('parseMemory and parseCpus', () => {
     expect(parseCpus('1.5')).toBe(1_500_000_000);
     expect(parseCpus(0.5)).toBe(500_000_000);
     for (const wrong of ['0', '-1', 'two', '', '1e3']) expect(() => parseCpus(wrong)).toThrow('number of processors');
-  });
-});
-
-describe('environment variables', () => {
-  const inherited = { HERE: 'value', EMPTY: '' };
-
-  it('are given, or inherited where they have a value', () => {
-    expect(parseEnv(['A=b=c', 'B=', 'HERE', 'EMPTY', 'GONE'], inherited)).toEqual([
-      'A=b=c',
-      'B=',
-      'HERE=value',
-      'EMPTY=',
-    ]);
-    expect(() => parseEnv(['=x'], {})).toThrow('"=x" is no environment variable: it has no name.');
-  });
-
-  it('come from a file in docker format: quotes and dollars mean themselves', () => {
-    const text = '\uFEFF# comment\r\n\nA="quoted $X"\r\n  B=1 # not a comment \n\t#comment\nHERE\nGONE\nC=\n';
-    expect(parseEnvFile(text, 'x.env', inherited)).toEqual([
-      'A="quoted $X"',
-      'B=1 # not a comment ',
-      'HERE=value',
-      'C=',
-    ]);
-  });
-
-  it('are refused with file and line', () => {
-    expect(() => parseEnvFile('A=1\nexport B=2\n', 'app/x.env', {})).toThrow('app/x.env:2: "export B=2"');
   });
 });

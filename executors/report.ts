@@ -10,9 +10,9 @@ const sameSignalMs = 1000;
  * The outermost call of every executor. Runs `work`; a `SlimGoError` is printed for people and becomes
  * `{ success: false }`, anything else is a bug and passes with its stack.
  *
- * `signal` fires at the first SIGINT, SIGTERM or SIGHUP, so that `work` can stop its processes and remove what is half
- * written; work that was interrupted is never a success. Another one a second or more later has its usual effect: the
- * process dies.
+ * `signal` fires at the first SIGINT, SIGTERM or SIGHUP, or when Nx is gone, so that `work` can stop its processes and remove
+ * what is half written; work that was interrupted is never a success. Another signal a second or more later has its usual
+ * effect: the process dies.
  */
 export async function runExecutor<Result extends { readonly success: boolean }>(
   work: (signal: AbortSignal) => Promise<Result>,
@@ -30,10 +30,14 @@ export async function runExecutor<Result extends { readonly success: boolean }>(
       process.kill(process.pid, name);
     }
   };
+  // A killed Nx sends nothing: its end of the channel is closed.
+  const disconnected = (): void => controller.abort(new SlimGoError('ABORTED', 'Interrupted: Nx has ended.'));
   const stopListening = (): void => {
     for (const name of signals) process.removeListener(name, interrupt);
+    process.removeListener('disconnect', disconnected);
   };
   for (const name of signals) process.on(name, interrupt);
+  process.on('disconnect', disconnected);
   try {
     const result = await work(controller.signal);
     return controller.signal.aborted ? { success: false } : result;
@@ -51,7 +55,7 @@ export async function runExecutor<Result extends { readonly success: boolean }>(
   }
 }
 
-function reportError(error: SlimGoError): void {
+export function reportError(error: SlimGoError): void {
   process.stderr.write(formatError(error));
 }
 

@@ -258,7 +258,7 @@ export function buildFlags(build: ResolvedBuild, goflags: string): string[] {
  * A flag on the command line replaces it, so what we set must carry it on.
  * https://go.dev/ref/mod#environment-variables
  */
-function flagOf(goflags: string, name: string): string | undefined {
+export function flagOf(goflags: string, name: string): string | undefined {
   let value: string | undefined;
   for (const [, single, double, bare] of goflags.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)) {
     const match = /^--?([^=]+)=(.*)$/s.exec(single ?? double ?? bare ?? '');

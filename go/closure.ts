@@ -11,6 +11,10 @@ import {
   versionFiles,
 } from './packages';
 
+/** What the go command may compile. https://pkg.go.dev/cmd/go#hdr-File_types */
+export const compiledExtensions: readonly string[] =
+  'go s S sx c cc cpp cxx m h hh hpp hxx f F for f90 swig swigcxx syso'.split(' ');
+
 /** What is built, as far as it decides which files take part. */
 export interface ClosureRequest {
   /** Folders of the packages that are named to the go command; all of one module. */
@@ -243,6 +247,22 @@ export function packageName(tree: GoTree, dir: string): string | undefined {
     if (!file.isTest && file.header && takesPart(file, dir, everywhere, tree)) return file.header.packageName;
   }
   return undefined;
+}
+
+/**
+ * Names of what a build takes from a folder of its closure: Go files by name and constraints, and all that can't be read;
+ * C and assembly by name.
+ * @param names of the files in the folder
+ */
+export function compiledFiles(tree: GoTree, request: ClosureRequest, dir: string, names: readonly string[]): string[] {
+  const builds = buildContexts(request);
+  const goFiles = new Map(tree.package(dir)?.files.map((file) => [file.name, file]));
+  return names.filter((name) => {
+    const file = goFiles.get(name);
+    if (file) return !file.isTest && (!file.header || takesPart(file, dir, builds, tree));
+    const isCompiled = !/^[._]/.test(name) && compiledExtensions.includes(name.slice(name.lastIndexOf('.') + 1));
+    return isCompiled && !name.endsWith('.go') && builds.some((build) => nameMatches(name, build));
+  });
 }
 
 function buildContexts(request: ClosureRequest): BuildContext[] {

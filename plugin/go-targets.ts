@@ -3,6 +3,7 @@ import type { TargetConfiguration } from '@nx/devkit';
 import { type ClosureRequest, closureOf } from '../go/closure';
 import { inFolder, isWithin } from '../go/packages';
 import { hostPlatform } from '../platform';
+import type { BuildPlan } from './build-target';
 import { compileInputs, type Input, moduleInputs, testFileInputs } from './inputs';
 import { knownDeps, staysOutside } from './known-deps';
 import type { GoProject } from './projects';
@@ -84,6 +85,28 @@ function testTargets(project: GoProject, inputs: Input[], { tree, options }: Tar
         { cache: false },
       ),
     }),
+  };
+}
+
+/** Runs the program of the `build` target. */
+export function serveTarget(project: GoProject, build: BuildPlan, { options }: TargetSources): Targets {
+  const name = options.serveTargetName ?? 'serve';
+  return {
+    [name]: {
+      executor: 'slim-go:serve',
+      cache: false,
+      continuous: true,
+      options: build.name === 'build' ? {} : { buildTarget: build.name },
+      metadata: {
+        technologies: ['go'],
+        description:
+          'Runs the program, built anew when its sources change; what follows the target goes to the program',
+        help: {
+          command: `npx nx run ${project.name}:${name} --help`,
+          example: { options: { env: { PORT: '8080' }, envFile: '{projectRoot}/dev.env' } },
+        },
+      },
+    },
   };
 }
 

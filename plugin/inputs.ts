@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { TargetConfiguration } from '@nx/devkit';
-import type { Closure } from '../go/closure';
+import { type Closure, compiledExtensions } from '../go/closure';
 import { knownArchitectures, knownOperatingSystems, nameMatches } from '../go/constraint';
 import { type Deps, packageKey } from '../go/deps';
 import { inFolder, isWithin } from '../go/packages';
@@ -9,8 +9,7 @@ import type { Platform } from '../platform';
 /** One entry of a target's `inputs`. https://nx.dev/docs/reference/inputs */
 export type Input = NonNullable<TargetConfiguration['inputs']>[number];
 
-/** All that the go command may compile, besides Go. https://pkg.go.dev/cmd/go#hdr-File_types */
-const compiled = '{go,s,S,sx,c,cc,cpp,cxx,m,h,hh,hpp,hxx,f,F,for,f90,swig,swigcxx,syso}';
+const compiled = `{${compiledExtensions}}`;
 
 /**
  * What the go command's result depends on besides files. Printed by Go itself, for `go env -w` counts as well as the

@@ -14,6 +14,7 @@ export interface PluginOptions {
   readonly tidyTargetName?: string;
   readonly generateTargetName?: string;
   readonly vulnTargetName?: string;
+  readonly serveTargetName?: string;
   readonly imageTargetName?: string;
   readonly dockerBuildTargetName?: string;
   readonly dockerRunTargetName?: string;

@@ -58,6 +58,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
     'lint',
     'format',
     'vuln',
+    'serve',
     'image',
     'docker-build',
     'docker-run',
@@ -78,6 +79,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
   expect(targets['docker-build']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']).toMatchObject({ cache: false, dependsOn: ['image'] });
   expect(targets['docker-run']!.continuous).toBeUndefined();
+  expect(targets.serve).toMatchObject({ cache: false, continuous: true, options: {} });
   expect(targets['docker-push']).toMatchObject({ cache: false, dependsOn: ['image'] });
   for (const target of Object.values(targets))
     expect(target.metadata).toMatchObject({ description: expect.any(String), help: expect.any(Object) });
@@ -85,7 +87,7 @@ it('gives a program with a Dockerfile the whole way to a running image', () => {
 
 it('compiles for the host where there is no Dockerfile', () => {
   const targets = targetsIn(app, 'apps/tool');
-  expect(Object.keys(targets)).toEqual(['build', 'lint', 'format', 'vuln']);
+  expect(Object.keys(targets)).toEqual(['build', 'lint', 'format', 'vuln', 'serve']);
   expect(targets.build!.options.platforms).toEqual([host]);
 });
 

@@ -1,5 +1,5 @@
 import { buildTarget } from './build-target';
-import { commandTargets } from './go-targets';
+import { commandTargets, serveTarget } from './go-targets';
 import { imageTargets } from './image-targets';
 import { withOneGroup } from './inputs';
 import type { GoProject } from './projects';
@@ -13,7 +13,7 @@ export function targetsOf(project: GoProject, sources: TargetSources): Targets {
     ...build?.targets,
     ...commandTargets(project, sources),
     ...sourceTargets(project, sources),
-    ...(build ? imageTargets(project, build, sources) : {}),
+    ...(build ? { ...serveTarget(project, build, sources), ...imageTargets(project, build, sources) } : {}),
   };
   if (sources.nxMajor >= 23) return targets;
   return Object.fromEntries(

@@ -1,14 +1,13 @@
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { resolve } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
-import { parseCpus, parseEnvFile, parseMemory, parsePort, parseVolume } from '../../docker/container-options';
+import { parseCpus, parseMemory, parsePort, parseVolume } from '../../docker/container-options';
 import { connectEngine } from '../../docker/engine';
 import { ensureLoaded } from '../../docker/load';
 import { type RunOptions, runContainer } from '../../docker/run';
 import { SlimGoError } from '../../errors';
 import { readRecord } from '../../image/record-file';
 import { programArguments } from '../arguments';
+import { readEnvFiles } from '../env-file';
 import { currentProject, imageFiles } from '../project';
 import { runExecutor } from '../report';
 import type { DockerRunOptions } from './schema';
@@ -49,11 +48,11 @@ export default function dockerRun(options: Options, context: ExecutorContext): P
 
 /** @throws OPTION_INVALID */
 async function resolveOptions(options: Options, workspace: string): Promise<Omit<RunOptions, 'image' | 'labels'>> {
-  const envFiles = await Promise.all([options.envFile].flat().map((file) => readEnvFile(workspace, file)));
+  const fromFiles = await readEnvFiles(workspace, options.envFile);
   return {
     args: [...options.args, ...programArguments(options.__unparsed__, optionNames)],
     ports: options.ports.map(parsePort),
-    env: [...envFiles.flat(), ...Object.entries(options.env).map(([name, value]) => `${name}=${value}`)],
+    env: [...fromFiles, ...Object.entries(options.env).map(([name, value]) => `${name}=${value}`)],
     volumes: options.volumes.map((volume) => parseVolume(volume, workspace)),
     name: options.name,
     network: options.network,
@@ -66,21 +65,4 @@ async function resolveOptions(options: Options, workspace: string): Promise<Omit
     tty: options.tty,
     stopTimeoutSeconds: options.stopTimeout,
   };
-}
-
-async function readEnvFile(workspace: string, file: string): Promise<readonly string[]> {
-  let text: string;
-  try {
-    text = await readFile(resolve(workspace, file), 'utf8');
-  } catch (error) {
-    throw new SlimGoError(
-      'OPTION_INVALID',
-      `envFile "${file}" can't be read (${(error as NodeJS.ErrnoException).code}).`,
-      {
-        hint: 'Its path is relative to the workspace root.',
-        cause: error,
-      },
-    );
-  }
-  return parseEnvFile(text, file, process.env);
 }
