@@ -2,6 +2,7 @@
  * Dockerfiles with RUN, FROM golang and FROM alpine, built by a container engine. No outside image registry is at hand:
  * the base images are stand-ins that support/base-images.ts assembles, and their builds have no network.
  */
+import { randomUUID } from 'node:crypto';
 import { BaseImages } from './support/base-images';
 import { cacheHits } from './support/cache-hits';
 import { describeWithEngine, docker, imageIdOf } from './support/engine';
@@ -147,7 +148,10 @@ describeWithEngine('Dockerfiles that compile or start from a base image', () => 
       const dockerfile = workspace.read(`apps/${name}/Dockerfile`);
       const gate =
         'RUN mkfifo /tmp/gate && echo "the step waits" && read word < /tmp/gate && echo "the step heard $word"';
-      workspace.write(`apps/${name}/Dockerfile`, dockerfile.replace('\n', `\n${gate}\n`));
+      // Another step each time, for the engine has a cache of its own.
+      const writeGate = () =>
+        workspace.write(`apps/${name}/Dockerfile`, dockerfile.replace('\n', `\n${gate} && : ${randomUUID()}\n`));
+      writeGate();
       provideBases(name);
       // The build ends only if its output got here while the step was waiting.
       const opens = (whatIsSeen: RegExp) => {
@@ -155,18 +159,23 @@ describeWithEngine('Dockerfiles that compile or start from a base image', () => 
         return (so_far: string) => {
           if (opened || !whatIsSeen.test(so_far)) return;
           opened = true;
-          const script = 'until [ -p /tmp/gate ]; do sleep 0.1; done; echo go-on > /tmp/gate';
-          const waiting = () => docker('ps', '--quiet', '--no-trunc', '--filter', `label=${label}`);
-          while (waiting() === '');
-          docker('exec', waiting(), 'sh', '-c', script);
+          // The line may come before the container.
+          for (let attempt = 0; attempt < 100; attempt++) {
+            const line = docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Command}}').split('\n');
+            const container = line.find((each) => each.includes('mkfifo'))?.split(' ')[0];
+            const script = 'until [ -p /tmp/gate ]; do sleep 0.1; done; echo go-on > /tmp/gate';
+            if (container === undefined) continue;
+            docker('exec', container, 'sh', '-c', script);
+            return;
+          }
         };
       };
-      const label = `org.opencontainers.image.title=${name}`;
       const alone = await workspace.nx(['run', `${name}:image`, '--batch=false'], {
         onOutput: opens(/the step waits/),
       });
       expect(alone).toContain('the step heard go-on');
-      const args = ['run', `${name}:image`, '--skip-nx-cache'];
+      writeGate();
+      const args = ['run', `${name}:image`];
       const batch = await workspace.nx(args, { onOutput: opens(new RegExp(`${name}: Step \\d+/\\d+ : RUN mkfifo`)) });
       expect(batch.match(/the step heard go-on/g)).toHaveLength(1);
     });
