@@ -128,7 +128,7 @@ if (process.argv[1] === self && process.argv[2] === '--memory') {
   const folder = mkdtempSync(join(tmpdir(), 'slim-go-bench-layers-'));
   try {
     await makePushable(
-      { archive, record: JSON.parse(readFileSync(record, 'utf8')) },
+      { archive, record: JSON.parse(readFileSync(record, 'utf8')), compression: 'gzip' },
       folder,
       new AbortController().signal,
     );
