@@ -130,7 +130,9 @@ describe('an existing repository', () => {
       'slim-go',
     ]);
     // Its tests fail where root runs them, who may write anywhere.
-    expect(cacheHits(await workspace.nx(['run-many', '-t', 'build,lint']))).toEqual({ build: false, lint: false });
+    expect(cacheHits(await workspace.nx(['run', 'addlicense:build']))).toEqual({ build: false });
+    // It configures golangci-lint, which need not be here.
+    expect(cacheHits(await workspace.nx(['run', 'addlicense:lint', '--linter=vet']))).toEqual({ lint: false });
     await workspace.commit('after');
     expect(await workspace.nx(['add', 'slim-go'], { env })).not.toContain('found');
     expect(await changed()).toEqual([]);
