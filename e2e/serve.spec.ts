@@ -179,7 +179,7 @@ describe('serve', () => {
       /got main Hello again3/,
     );
     await nothingIsLeft();
-    const served = start(['run', 'api:serve', '--', '--env.MARK=five', '--wrong']);
+    const served = start(['run', 'api:serve', '--', '--env.MARK=5', '--wrong']);
     await says(/flag provided but not defined: -wrong/);
     await says(/api: exited with code 2; waiting for a change/);
     signalGroup(served.child, 'SIGTERM');

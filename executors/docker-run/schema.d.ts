@@ -16,7 +16,7 @@ export interface DockerRunOptions {
    * Environment variables of the container.
    */
   env?: {
-    [k: string]: string;
+    [k: string]: string | number | boolean;
   };
   /**
    * Files of `NAME=value` lines, relative to the workspace root, in the format of `docker run --env-file`.

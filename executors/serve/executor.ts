@@ -116,7 +116,8 @@ async function resolveServe(
     build: { ...build!, mustBeStatic: false },
     tags: build!.tags.length > 0 ? build!.tags : (flagOf(GOFLAGS, 'tags') ?? '').split(','),
     args: [...options.args, ...programArguments(options.__unparsed__, optionNames)],
-    env: options.env,
+    // `--env.PORT=9000` is a number to Nx.
+    env: Object.fromEntries(Object.entries(options.env).map(([name, value]) => [name, String(value)])),
     envFiles: [options.envFile].flat(),
     cwd,
     stopTimeoutMs: options.stopTimeout * 1000,

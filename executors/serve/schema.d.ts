@@ -12,7 +12,7 @@ export interface ServeOptions {
    * Environment variables of the program.
    */
   env?: {
-    [k: string]: string;
+    [k: string]: string | number | boolean;
   };
   /**
    * Files of `NAME=value` lines, relative to the workspace root, in the format of `docker run --env-file`. A change of one starts the program again.
