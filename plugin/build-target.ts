@@ -3,7 +3,7 @@ import type { TargetConfiguration } from '@nx/devkit';
 import { closureOf } from '../go/closure';
 import { type GoTree, inFolder, isWithin } from '../go/packages';
 import { formatPlatform, hostContainerPlatform, hostPlatform, type Platform, parsePlatform } from '../platform';
-import { compileInputs, moduleInputs } from './inputs';
+import { compileInputs, globLiteral, moduleInputs } from './inputs';
 import { knownDeps, staysOutside } from './known-deps';
 import type { GoProject } from './projects';
 import { type Options, statedOptions, strings, type TargetSources, type Targets, workspacePath } from './sources';
@@ -49,13 +49,17 @@ export function buildTarget(project: GoProject, sources: TargetSources): BuildPl
       ...(main === project.root ? {} : { main: `{projectRoot}/${posix.relative(project.root, main)}` }),
     },
     configurations: { release: { vcs: true, stamp: true } },
-    inputs: compileInputs(closure, {
-      modules: moduleInputs(closure, knownDeps(project.module, sources)),
-      platforms,
-      tests: false,
-      cgo: cgo || stated.env !== undefined,
-      dottedNames: hasDottedNames(sources.tree, closure.dirs),
-    }),
+    inputs: [
+      ...compileInputs(closure, {
+        modules: moduleInputs(closure, knownDeps(project.module, sources)),
+        platforms,
+        tests: false,
+        cgo: cgo || stated.env !== undefined,
+        dottedNames: hasDottedNames(sources.tree, closure.dirs),
+      }),
+      // The compiler is guided by it without being asked. https://go.dev/doc/pgo
+      `{workspaceRoot}/${globLiteral(inFolder(main, 'default.pgo'))}`,
+    ],
     outputs: platforms.map((platform) => `${outputRoot(project, outputDir)}/${formatPlatform(platform)}`),
     metadata: {
       technologies: ['go'],

@@ -95,6 +95,7 @@ it('lists the folders of the closure in one pattern, without tests', () => {
   const inputs = filesets(targetsIn(app, 'apps/hello').build!.inputs);
   expect(inputs[0]).toMatch(/^\{workspaceRoot\}\/\{apps\/hello,libs\/greet\}\/\*\.\{go,/);
   expect(inputs).toContain('!{workspaceRoot}/**/*_test.go');
+  expect(inputs).toContain('{workspaceRoot}/apps/hello/default.pgo');
   expect(inputs).toContain('{workspaceRoot}/{go.mod,go.sum,go.work,vendor/modules.txt}');
   expect(JSON.stringify(inputs)).not.toContain('fake');
   expect(JSON.stringify(targetsIn(app, 'apps/hello').test!.inputs)).toContain('libs/fake');
