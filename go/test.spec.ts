@@ -278,8 +278,7 @@ describe('goTest', () => {
     const race =
       'func TestX(t *testing.T) { x, c := 0, make(chan int); go func() { x++; c <- 1 }(); x++; <-c; _ = x }\n';
     const dir = module({ 'p_test.go': testing(race) });
-    process.env.CGO_ENABLED = '0';
-    const { output, error } = await test(dir, { race: true }).finally(() => delete process.env.CGO_ENABLED);
+    const { output, error } = await test(dir, { race: true, processEnv: { ...process.env, CGO_ENABLED: '0' } });
     expect(output).toMatch(
       /WARNING: DATA RACE\n(?:Read|Write) at [\s\S]*p_test\.go:7[\s\S]*==\n--- FAIL: TestX [\s\S]*race detected/,
     );

@@ -16,10 +16,8 @@ writeFileSync(join(root, 'db', 'index', 'db.json'), date);
 it('is what the option says, otherwise GOVULNDB, otherwise that of Go', () => {
   expect(databaseOf('https://vuln.example.com/', root)).toBe('https://vuln.example.com');
   expect(databaseOf('db', root)).toBe(pathToFileURL(join(root, 'db')).href);
-  process.env.GOVULNDB = 'file:///srv/vulndb';
-  expect(databaseOf(undefined, root)).toBe('file:///srv/vulndb');
-  delete process.env.GOVULNDB;
-  expect(databaseOf(undefined, root)).toBe('https://vuln.go.dev');
+  expect(databaseOf(undefined, root, { GOVULNDB: 'file:///srv/vulndb' })).toBe('file:///srv/vulndb');
+  expect(databaseOf(undefined, root, {})).toBe('https://vuln.go.dev');
 });
 
 it('has a key that holds the date of the database, from a folder or by HTTP', async () => {
