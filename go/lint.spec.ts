@@ -7,10 +7,6 @@ import { goLint, type ResolvedLint } from './lint';
 import { lintConfig } from './lint-config';
 
 const root = mkdtempSync(join(tmpdir(), 'slim-go-lint-'));
-const { PATH } = process.env;
-afterEach(() => {
-  process.env.PATH = PATH;
-});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 let count = 0;
@@ -24,7 +20,7 @@ function module(files: Readonly<Record<string, string>>): string {
   return dir;
 }
 
-async function lint(moduleDir: string, over: Partial<ResolvedLint> = {}) {
+async function lint(moduleDir: string, over: Partial<ResolvedLint> = {}, processEnv = process.env) {
   let output = '';
   const one = {
     moduleDir,
@@ -38,7 +34,7 @@ async function lint(moduleDir: string, over: Partial<ResolvedLint> = {}) {
   const onOutput = (chunk: Buffer) => {
     output += chunk;
   };
-  const failure = await failureOf(goLint(one, { onOutput }));
+  const failure = await failureOf(goLint(one, { onOutput, processEnv }));
   return { failure, output };
 }
 
@@ -87,9 +83,10 @@ describe('the configured linter', () => {
   };
 
   it('is nothing else where it is not installed', async () => {
-    process.env.PATH = join(execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim(), 'bin');
+    const PATH = join(execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim(), 'bin');
     const dir = module({ 'm.go': fine, '.golangci.yml': 'version: "2"\n' });
-    const { failure, output } = await lint(dir, { linter: 'golangci-lint', config: join(dir, '.golangci.yml') });
+    const config = join(dir, '.golangci.yml');
+    const { failure, output } = await lint(dir, { linter: 'golangci-lint', config }, { ...process.env, PATH });
     expect(output).toBe('');
     expect(failure).toMatchObject({
       code: 'TOOL_NOT_FOUND',

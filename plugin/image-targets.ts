@@ -67,6 +67,13 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
     command: `npx nx run ${project.name}:${target} --help`,
     example: { options },
   });
+  const ofImage = {
+    dependsOn: [imageName],
+    // Never hashed for a cache: `nx affected` selects by them, so they are the image's.
+    inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
+    options: {},
+    configurations: { release: {} },
+  };
   return {
     [imageName]: {
       executor: 'slim-go:image',
@@ -86,11 +93,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
     [dockerBuildName]: {
       executor: 'slim-go:docker-build',
       cache: false,
-      dependsOn: [imageName],
-      // Never hashed for a cache: `nx affected` selects by them, so they are the image's.
-      inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
-      options: {},
-      configurations: { release: {} },
+      ...ofImage,
       metadata: {
         technologies,
         description: 'Leaves the container engine with exactly this image under its tags',
@@ -101,10 +104,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
       executor: 'slim-go:docker-run',
       cache: false,
       ...(read.exposes.length > 0 ? { continuous: true } : {}),
-      dependsOn: [imageName],
-      inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
-      options: {},
-      configurations: { release: {} },
+      ...ofImage,
       metadata: {
         technologies,
         description: 'Runs the image in the container engine; what follows the target goes to the program',
@@ -117,10 +117,7 @@ export function imageTargets(project: GoProject, build: BuildPlan, sources: Targ
     [dockerPushName]: {
       executor: 'slim-go:docker-push',
       cache: false,
-      dependsOn: [imageName],
-      inputs: [{ dependentTasksOutputFiles: '**/image/image.json' }, { externalDependencies: [] }],
-      options: {},
-      configurations: { release: {} },
+      ...ofImage,
       metadata: {
         technologies,
         description: 'Sends the image to its registry, without a container engine',
