@@ -34,12 +34,12 @@ function untidy(name: string): string {
   return join(dir, 'main');
 }
 
-async function tidy(moduleDir: string, check: boolean) {
+async function tidy(moduleDir: string, check: boolean, processEnv = process.env) {
   let output = '';
   const onOutput = (chunk: Buffer) => {
     output += chunk;
   };
-  const failure = await failureOf(goTidy({ moduleDir, check }, { onOutput }));
+  const failure = await failureOf(goTidy({ moduleDir, check }, { onOutput, processEnv }));
   return { failure, output };
 }
 
@@ -48,13 +48,13 @@ const goMod = (dir: string) => readFileSync(join(dir, 'go.mod'), 'utf8');
 // Before Go 1.23 there is no -diff.
 describe.each(['go1.21.13', 'local'])('with GOTOOLCHAIN=%s', (toolchain) => {
   const isThere = spawnSync('go', ['version'], { env: { ...process.env, GOTOOLCHAIN: toolchain } }).status === 0;
+  const env = { ...process.env, GOTOOLCHAIN: toolchain };
   if (!isThere && process.env.CI) throw new Error(`${toolchain} can't be fetched`);
 
   (isThere ? it : it.skip)('checks without writing, and then makes what `go mod tidy` makes', async () => {
-    process.env.GOTOOLCHAIN = toolchain;
     const [dir, theirs] = [untidy(`ours-${toolchain}`), untidy(`theirs-${toolchain}`)];
     const before = goMod(dir);
-    const { failure, output } = await tidy(dir, true);
+    const { failure, output } = await tidy(dir, true, env);
     expect(failure).toMatchObject({
       code: 'TIDY_FAILED',
       message: expect.stringContaining('go mod tidy would change'),
@@ -64,18 +64,17 @@ describe.each(['go1.21.13', 'local'])('with GOTOOLCHAIN=%s', (toolchain) => {
     expect(goMod(dir)).toBe(before);
     expect(readdirSync(dir).sort()).toEqual(['go.mod', 'main.go']);
 
-    execFileSync('go', ['mod', 'tidy'], { cwd: theirs, stdio: 'ignore' });
-    expect((await tidy(dir, false)).failure).toBeUndefined();
+    execFileSync('go', ['mod', 'tidy'], { cwd: theirs, env, stdio: 'ignore' });
+    expect((await tidy(dir, false, env)).failure).toBeUndefined();
     expect(goMod(dir)).toBe(goMod(theirs));
-    expect((await tidy(dir, true)).failure).toBeUndefined();
+    expect((await tidy(dir, true, env)).failure).toBeUndefined();
   });
 
   (isThere ? it : it.skip)('fails where go mod tidy itself does', async () => {
-    process.env.GOTOOLCHAIN = toolchain;
     const dir = untidy(`broken-${toolchain}`);
     writeFileSync(join(dir, 'main.go'), 'package main\n\nimport _ "ex.com/idle/none"\n\nfunc main() {}\n');
     for (const check of [true, false]) {
-      const { failure, output } = await tidy(dir, check);
+      const { failure, output } = await tidy(dir, check, env);
       expect(failure?.message).toMatch(/^go mod tidy failed \(exit status 1\)/);
       expect(output).toContain('ex.com/idle/none');
     }
