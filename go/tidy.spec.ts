@@ -6,13 +6,6 @@ import type { SlimGoError } from '../errors';
 import { goTidy } from './tidy';
 
 const root = mkdtempSync(join(tmpdir(), 'slim-go-tidy-spec-'));
-const { GOTOOLCHAIN, GOWORK } = process.env;
-afterEach(() => {
-  for (const [name, value] of Object.entries({ GOTOOLCHAIN, GOWORK })) {
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
-  }
-});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 /** A module that requires one it does not import and imports one that it does not require, of this machine alone. */
@@ -84,10 +77,10 @@ describe.each(['go1.21.13', 'local'])('with GOTOOLCHAIN=%s', (toolchain) => {
 it('looks at one module, not at the go.work around it', async () => {
   const dir = untidy('work');
   writeFileSync(join(dir, '..', 'go.work'), 'go 1.21\n\nuse (\n\t./main\n\t./used\n)\n');
-  delete process.env.GOWORK;
-  expect((await tidy(dir, true)).failure?.message).toContain('go mod tidy would change');
-  expect((await tidy(dir, false)).failure).toBeUndefined();
-  expect((await tidy(dir, true)).failure).toBeUndefined();
+  const { GOWORK: _, ...env } = process.env;
+  expect((await tidy(dir, true, env)).failure?.message).toContain('go mod tidy would change');
+  expect((await tidy(dir, false, env)).failure).toBeUndefined();
+  expect((await tidy(dir, true, env)).failure).toBeUndefined();
 });
 
 function failureOf(work: Promise<void>): Promise<SlimGoError | undefined> {
