@@ -80,13 +80,15 @@ export async function ensureLoaded(engine: Engine, request: LoadRequest): Promis
   }
 }
 
-/** So much is uploaded at once, of many images together: the engine keeps all of it on its disk meanwhile. */
-const maxMergedBytes = 500_000_000;
+/** So much is in one upload of many images: the engine keeps all of it on its disk meanwhile. */
+const maxMergedBytes = 250_000_000;
 const maxMerged = 16;
+/** As many uploads at once for each core: one alone leaves the core idle while the engine starts a process for each layer. */
+const uploadsPerCore = 2;
 
 /**
  * `ensureLoaded` for many images: the engine is asked once for all that it has, and gets what it lacks in archives of several
- * images each, as many at once as there are cores.
+ * images each, two at once for each core.
  * @param merge one archive of several
  * @param done is called once for each request, with what became of it or why it failed
  * @throws what the engine answers when it can't be asked at all
@@ -119,9 +121,9 @@ export async function ensureAllLoaded<Request extends LoadRequest>(
       lacking.push(request);
     } else others.push(request);
   }
-  const cores = availableParallelism();
-  await inParallel(others, 2 * cores, (request) => finish(request, false));
-  await inParallel(await shares(lacking, cores), cores, async (share) => {
+  const uploads = uploadsPerCore * availableParallelism();
+  await inParallel(others, uploads, (request) => finish(request, false));
+  await inParallel(await shares(lacking, uploads), uploads, async (share) => {
     const { signal } = share[0]!;
     // Whatever goes wrong here is found, and told, by what follows.
     const wasSent = share.length > 1 && (await sendMerged(engine, share, merge, signal));
@@ -129,9 +131,12 @@ export async function ensureAllLoaded<Request extends LoadRequest>(
   });
 }
 
-/** The requests in as many equal parts as there are cores, or more where one would be too large. */
-async function shares<Request extends LoadRequest>(requests: readonly Request[], cores: number): Promise<Request[][]> {
-  const count = Math.min(maxMerged, Math.ceil(requests.length / cores));
+/** The requests in `uploads` equal parts: in fewer where one would hold a single image, in more where it would be too large. */
+async function shares<Request extends LoadRequest>(
+  requests: readonly Request[],
+  uploads: number,
+): Promise<Request[][]> {
+  const count = Math.min(maxMerged, Math.max(2, Math.ceil(requests.length / uploads)));
   const found: Request[][] = [];
   let bytes = 0;
   for (const request of requests) {

@@ -114,6 +114,24 @@ describe('goBuild', () => {
     expect(readdirSync(join(dir, 'dist')).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
+  it.each([
+    ['400', undefined, {}],
+    ['50', '50', {}],
+    ['off', '50', { GOGC: 'off' }],
+  ])("gives the linker GOGC=%s where the process's is %s and the option env is %p", async (expected, own, env) => {
+    const dir = module({ 'main.go': hello });
+    const script = join(dir, 'record');
+    writeFileSync(script, `#!/bin/sh\nprintf %s "$GOGC" > ${join(dir, 'gogc')}\nexec "$@"\n`);
+    chmodSync(script, 0o755);
+    const { error } = await build(dir, {
+      args: [`-toolexec=${script}`],
+      env,
+      processEnv: { ...process.env, GOGC: own },
+    });
+    expect(error).toBeUndefined();
+    expect(readFileSync(join(dir, 'gogc'), 'utf8')).toBe(expected);
+  });
+
   it('says that a library is no program', async () => {
     const { error, file } = await build(module({ 'lib.go': 'package lib\n' }));
     expect(error).toMatchObject({
