@@ -36,21 +36,20 @@ export class ProgressLine {
   }
 }
 
-/** One line of a terminal that says, from one second on, what is waited for and how long; nothing where there is none. */
+const quietMs = 1000;
+
+/** One line of a terminal that says what is waited for, once nothing was printed for a second, and since when; nothing where there is none. */
 export class WaitingLine {
-  private readonly startedAt = performance.now();
+  private quietSince = performance.now();
   private readonly timer: NodeJS.Timeout | undefined;
   private isShown = false;
 
   constructor(
-    what: string,
+    private readonly what: () => string,
     private readonly terminal: Terminal = process.stdout,
   ) {
     if (!terminal.isTTY) return;
-    this.timer = setInterval(() => {
-      this.isShown = true;
-      terminal.write(`${clearLine}${what}  ${formatDuration(performance.now() - this.startedAt)}`);
-    }, 1000);
+    this.timer = setInterval(() => this.show(), quietMs);
     this.timer.unref();
   }
 
@@ -58,11 +57,19 @@ export class WaitingLine {
   clear(): void {
     if (this.isShown) this.terminal.write(clearLine);
     this.isShown = false;
+    this.quietSince = performance.now();
   }
 
   /** Takes it away for good. */
   end(): void {
     clearInterval(this.timer);
     this.clear();
+  }
+
+  private show(): void {
+    const sinceMs = performance.now() - this.quietSince;
+    if (sinceMs < quietMs) return;
+    this.terminal.write(`${clearLine}${this.what()}  ${formatDuration(sinceMs)}`);
+    this.isShown = true;
   }
 }

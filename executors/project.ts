@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, posix, relative, sep } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 
 /** The project that a target runs for. */
@@ -28,4 +28,10 @@ export function imageFiles(project: CurrentProject) {
     pushed: join(folder, 'push.json'),
     lock: join(project.folder, 'image.lock.json'),
   } as const;
+}
+
+/** A package pattern from the project's folder as one from the module's: `./...` is `./apps/hello/...`. */
+export function patternInModule(moduleDir: string, project: CurrentProject, pattern: string): string {
+  const below = relative(moduleDir, project.folder).split(sep).join('/');
+  return `./${posix.join(below, pattern)}`.replace(/^\.\/\.?$/, '.');
 }

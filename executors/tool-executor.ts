@@ -1,8 +1,8 @@
-import { posix, relative, sep } from 'node:path';
+import { posix } from 'node:path';
 import { SlimGoError } from '../errors';
 import { enclosingModule } from '../go/build';
 import type { ToolCall } from '../go/tool';
-import type { CurrentProject } from './project';
+import { type CurrentProject, patternInModule } from './project';
 import { eachTask, executorOf, type Task } from './task';
 
 /** An executor that runs a tool for one project: what the tool prints is shown as it comes. */
@@ -48,7 +48,6 @@ export function modulePackages(
   patterns: readonly string[],
 ): { readonly moduleDir: string; readonly packages: readonly string[] } {
   const { dir: moduleDir } = enclosingModule(project.folder);
-  const below = relative(moduleDir, project.folder).split(sep).join('/');
   const packages = patterns.map((pattern) => {
     const path = posix.normalize(pattern.replaceAll('\\', '/'));
     if (!/^\.[/\\]|^\.$/.test(pattern) || /^\.\.(\/|$)/.test(path)) {
@@ -56,7 +55,7 @@ export function modulePackages(
         hint: 'Write it from the project on, with a dot: "./...", "./internal/x".',
       });
     }
-    return `./${posix.join(below, path)}`.replace(/^\.\/\.$/, '.');
+    return patternInModule(moduleDir, project, path);
   });
   return { moduleDir, packages };
 }

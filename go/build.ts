@@ -117,12 +117,17 @@ function groupsOf(builds: readonly ResolvedBuild[]): ResolvedBuild[][] {
   return [...groups.values()].flat().map((group) => group.builds);
 }
 
+/** The commit that `-buildvcs` stamps is that of the repository around this folder: it stays the module's. */
+function goFolder({ moduleDir, processEnv = process.env, env, vcs }: ResolvedBuild): string {
+  return vcs ? moduleDir : workFolder(moduleDir, { ...processEnv, ...env });
+}
+
 /**
- * Where `go` runs: in the folder of the go.work, so that modules that it uses are built together, otherwise in the module's.
- * The commit that `-buildvcs` stamps is that of the repository around this folder: it stays the module's.
+ * Where `go` does something for modules of one go.work together: in its folder. The module's own where there is no go.work,
+ * or GOWORK names one.
  */
-function goFolder({ moduleDir, processEnv = process.env, vcs }: ResolvedBuild): string {
-  if (processEnv.GOWORK || vcs) return moduleDir;
+export function workFolder(moduleDir: string, env: NodeJS.ProcessEnv): string {
+  if (env.GOWORK) return moduleDir;
   const work = enclosing(moduleDir, 'go.work').find((file) => existsSync(file));
   return work === undefined ? moduleDir : dirname(work);
 }

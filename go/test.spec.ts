@@ -551,6 +551,41 @@ describe('many requests', () => {
     expect(broken!.durationMs).not.toBe(a!.durationMs);
   });
 
+  it('of the modules of a go.work share a go, each with the packages of its own module', async () => {
+    const used = ['.', 'a', 'a/inner', 'b', 'failing'];
+    const passing = testing('func TestX(t *testing.T) {}\n');
+    const dir = module({
+      'go.work': `go 1.21\n\nuse (\n${used.map((folder) => `\t./${folder}\n`).join('')})\n`,
+      'p_test.go': passing,
+      'a/go.mod': 'module example.com/shop/a\n\ngo 1.21\n',
+      'a/a.go': greet.replace('package greet', 'package a'),
+      'a/deep/p_test.go': passing,
+      'a/inner/go.mod': 'module example.com/shop/a/inner\n\ngo 1.21\n',
+      'a/inner/inner.go': greet.replace('package greet', 'package inner'),
+      'a/inner/inner_test.go': 'package inner\n\nimport "testing"\n\nfunc TestI(t *testing.T) { Greet("x") }\n',
+      'b/go.mod': 'module example.org/b\n\ngo 1.21\n',
+      'b/p_test.go': testing('func TestX(t *testing.T) { a.Greet("") }\n', '\t"example.com/shop/a"\n'),
+      'failing/go.mod': 'module example.org/failing\n\ngo 1.21\n',
+      'failing/p_test.go': failing,
+    });
+    const reports = { coverProfile: 'cover.out', html: undefined, lcov: 'lcov.info', junit: 'junit.xml' };
+    const requests = used.map((folder) => request(join(dir, folder), { packages: ['./...'], reports }));
+    const alone: Shown[] = [];
+    for (const one of requests) alone.push(...(await testAll([one])));
+    const together = await testAll(requests);
+    expect(together.map(comparable)).toEqual(alone.map(comparable));
+    expect(alone.map(({ packages }) => packages.map(({ name }) => name))).toEqual([
+      ['example.com/shop'],
+      ['example.com/shop/a', 'example.com/shop/a/deep'],
+      ['example.com/shop/a/inner'],
+      ['example.org/b'],
+      ['example.org/failing'],
+    ]);
+    expect(new Set(together.map(({ durationMs }) => durationMs)).size).toBe(1);
+    const apart = await goTest(requests.map((one) => ({ ...one, env: { GOWORK: join(dir, 'go.work') } })));
+    expect(new Set(apart.map(({ durationMs }) => durationMs)).size).toBe(used.length);
+  });
+
   it('do not share a go with other flags, environments or modules, nor where a flag concerns all packages', async () => {
     const dir = module(files);
     const of = (over: Partial<TestRequest>) => request(dir, { packages: ['./apps/a'], ...over });

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, posix, relative, resolve, sep } from 'node:path';
 import { SlimGoError } from '../errors';
-import { enclosingModule } from './build';
+import { enclosingModule, workFolder } from './build';
 import { type CoverProfile, coveredPercent, lcov, parseProfile, profileOf } from './coverage';
 import { junit } from './junit';
 import { type TestedPackage, TestReport, unbuiltPackage } from './test-report';
@@ -76,8 +76,8 @@ export interface TestCall {
 }
 
 /**
- * Runs the tests of each request. Those of one module, environment and flags share a `go test`; whatever does not load, build
- * or belong to anybody there is run once more alone, so that each outcome is the one it would have had by itself.
+ * Runs the tests of each request. Those of one module or go.work, environment and flags share a `go test`; whatever does not
+ * load, build or belong to anybody there is run once more alone, so that each outcome is the one it would have had by itself.
  * @returns one outcome for each request, in the same order
  * @throws GO_NOT_FOUND, GO_FILE_INVALID; ABORTED when `signal` fires
  */
@@ -100,15 +100,25 @@ function groupsOf(requests: readonly TestRequest[]): TestRequest[][] {
   const groups = new Map<string, TestRequest[]>();
   const lengths = new Map<string, number>();
   for (const [index, request] of requests.entries()) {
-    const { moduleDir, processEnv, env } = request;
-    const asked = [moduleDir, processEnv, env, commandFlags(request), wantsProfile(request)];
+    const { processEnv, env } = request;
+    const asked = [sharedFolder(request), processEnv, env, commandFlags(request), wantsProfile(request)];
     const same = canShare(request) ? JSON.stringify(asked) : `${index}`;
-    const length = (lengths.get(same) ?? 0) + request.packages.join(' ').length + 1;
+    const length = (lengths.get(same) ?? 0) + patternsFrom(sharedFolder(request), request).join(' ').length + 1;
     lengths.set(same, length);
     const key = `${Math.floor(length / maxPatternsLength)} ${same}`;
     groups.set(key, [...(groups.get(key) ?? []), request]);
   }
   return [...groups.values()];
+}
+
+function sharedFolder({ moduleDir, processEnv = process.env, env }: TestRequest): string {
+  return workFolder(moduleDir, { ...processEnv, ...env });
+}
+
+/** The request's packages, from another folder than its module's. Patterns of other forms stay as they are. */
+function patternsFrom(folder: string, { moduleDir, packages }: TestRequest): string[] {
+  const below = relative(folder, moduleDir).split(sep).join('/');
+  return packages.map((pattern) => (below === '' ? pattern : pattern.replace(/^\.(?=$|\/)/, `./${below}`)));
 }
 
 /** Whether other packages in the same `go test` would change nothing for this request's, and each is known by its path. */
@@ -123,8 +133,10 @@ function canShare({ packages, args, failFast, bench, fuzz, coverPkg }: TestReque
   );
 }
 
-function owns({ packages }: TestRequest, modulePath: string, importPath: string): boolean {
-  if (importPath !== modulePath && !importPath.startsWith(`${modulePath}/`)) return false;
+/** Whether a package is one of the request's, by the paths of its module and of those that may lie in that one's folder. */
+function owns({ packages }: TestRequest, modulePath: string, modules: readonly string[], importPath: string): boolean {
+  const around = modules.filter((path) => `${importPath}/`.startsWith(`${path}/`));
+  if (!around.includes(modulePath) || around.some((path) => path.length > modulePath.length)) return false;
   const path = `.${importPath.slice(modulePath.length)}`;
   return packages.some((pattern) =>
     pattern.endsWith('/...') ? `${path}/`.startsWith(pattern.slice(0, -'...'.length)) : path === pattern,
@@ -140,7 +152,9 @@ async function runAlone(request: TestRequest, call: TestCall): Promise<TestOutco
 
 /** Outcomes of those requests of which this one run says all that a run of their own would. */
 async function runShared(requests: readonly TestRequest[], call: TestCall): Promise<TestOutcome[]> {
-  const module = enclosingModule(requests[0]!.moduleDir).path;
+  const modules = requests.map(({ moduleDir }) => enclosingModule(moduleDir).path);
+  const belongs = (importPath: string, index: number): boolean =>
+    owns(requests[index]!, modules[index]!, modules, importPath);
   const outputs = requests.map(() => '');
   const reports = requests.map((request, index) =>
     newReport(request, (text) => {
@@ -152,7 +166,7 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
     requests,
     reports,
     ({ Package }) => {
-      const owners = reports.filter((_, index) => owns(requests[index]!, module, Package));
+      const owners = reports.filter((_, index) => belongs(Package, index));
       isStray ||= owners.length === 0;
       return owners;
     },
@@ -168,7 +182,7 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
     const { packages } = report;
     const told = new Set(packages.map(({ name }) => name));
     const isWhole =
-      told.size > 0 && expected.every((importPath) => told.has(importPath) || !owns(request, module, importPath));
+      told.size > 0 && expected.every((importPath) => told.has(importPath) || !belongs(importPath, index));
     // Which messages of compilers belong to which package is go's to say.
     const isBuilt = packages.every(({ buildOutput }) => buildOutput === undefined);
     if (!isKilled && !(isWhole && isBuilt)) return [];
@@ -178,7 +192,7 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
       // go's exit code is that of all.
       exitCode: isKilled ? -1 : packages.some(isFailed) ? 1 : 0,
       stderr: '',
-      profile: run.profile && parseProfile(profileOf(run.profile, (importPath) => owns(request, module, importPath))),
+      profile: run.profile && parseProfile(profileOf(run.profile, (importPath) => belongs(importPath, index))),
     };
     if (outputs[index]) call.onOutput?.(request, outputs[index]);
     return outcomeOf(request, packages, own, call);
@@ -188,14 +202,15 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
 
 async function listPackages(requests: readonly TestRequest[], call: TestCall): Promise<string[]> {
   const { tags } = requests[0]!;
-  const patterns = requests.flatMap(({ packages }) => packages);
+  const patterns = requests.flatMap((request) => patternsFrom(sharedFolder(request), request));
   const args = ['list', '-e', ...(tags.length > 0 ? [`-tags=${tags.join(',')}`] : []), ...patterns];
-  return lines((await runGo(args, goCall(requests[0]!, call))).stdout).map((line) => line.trim());
+  const { stdout } = await runGo(args, goCall(requests[0]!, call, sharedFolder(requests[0]!)));
+  return lines(stdout).map((line) => line.trim());
 }
 
-function goCall({ moduleDir, processEnv, env, race }: TestRequest, { signal }: TestCall): GoCall {
+function goCall({ moduleDir, processEnv, env, race }: TestRequest, { signal }: TestCall, cwd = moduleDir): GoCall {
   // The race detector is a C library.
-  return { cwd: moduleDir, processEnv, env: { ...(race ? { CGO_ENABLED: '1' } : {}), ...env }, signal };
+  return { cwd, processEnv, env: { ...(race ? { CGO_ENABLED: '1' } : {}), ...env }, signal };
 }
 
 function isFailed({ verdict }: TestedPackage): boolean {
@@ -221,6 +236,7 @@ async function runTests(
   call: TestCall,
 ): Promise<Run> {
   const request = requests[0]!;
+  const cwd = requests.length > 1 ? sharedFolder(request) : request.moduleDir;
   const needsProfile = wantsProfile(request);
   const folder = needsProfile ? await mkdtemp(join(tmpdir(), 'slim-go-test-')) : '';
   const profileFile = join(folder, 'cover.out');
@@ -244,11 +260,11 @@ async function runTests(
       'test',
       ...commandFlags(request),
       ...(needsProfile ? [`-coverprofile=${profileFile}`] : []),
-      ...new Set(requests.flatMap(({ packages }) => packages)),
+      ...new Set(requests.flatMap((one) => patternsFrom(cwd, one))),
       ...request.args,
     ];
     const { exitCode, stderr } = await runGo(args, {
-      ...goCall(request, call),
+      ...goCall(request, call, cwd),
       onOutput: (chunk, stream) => {
         const all = Buffer.concat([unread[stream], chunk]);
         const end = all.lastIndexOf('\n') + 1;

@@ -34,7 +34,7 @@ const compile: Work<Options> = async (tasks, signal, done) => {
       done(task, error);
     }
   }
-  const line = new WaitingLine('go build');
+  const line = new WaitingLine(() => 'go build');
   const outcomes = await goBuild([...owners.keys()], {
     signal,
     onOutput: (build, chunk, stream) => {

@@ -1,11 +1,12 @@
-import { posix, relative, resolve, sep } from 'node:path';
+import { resolve } from 'node:path';
 import type { ExecutorContext } from '@nx/devkit';
 import { SlimGoError } from '../../errors';
 import { enclosingModule } from '../../go/build';
 import { goTest, type TestOutcome, type TestRequest } from '../../go/test';
 import { replaceFile } from '../../image/replace-file';
 import { programArguments } from '../arguments';
-import { currentProject } from '../project';
+import { WaitingLine } from '../progress-line';
+import { currentProject, patternInModule } from '../project';
 import { formatDuration } from '../report';
 import { batchExecutorOf, executorOf, type Task, type Work } from '../task';
 import type { TestOptions } from './schema';
@@ -35,19 +36,20 @@ const runTests: Work<Options> = async (tasks, signal, done) => {
       done(task, error);
     }
   }
-  const status = new StatusLine();
+  let running = (): string | undefined => undefined;
+  const line = new WaitingLine(() => running() ?? 'compiling');
   try {
     const outcomes = await goTest([...owners.keys()], {
       signal,
       onOutput: (request, text) => {
-        status.clear();
+        line.clear();
         owners.get(request)?.print(text);
       },
-      onStart: (running) => {
-        status.running = running;
+      onStart: (test) => {
+        running = test;
       },
     });
-    status.end();
+    line.end();
     for (const outcome of outcomes) {
       const task = owners.get(outcome.request)!;
       try {
@@ -59,7 +61,7 @@ const runTests: Work<Options> = async (tasks, signal, done) => {
       }
     }
   } finally {
-    status.end();
+    line.end();
   }
 };
 
@@ -78,12 +80,10 @@ export function resolveTest({
   const project = currentProject(context);
   refuseCached(options, context);
   const moduleDir = enclosingModule(project.folder).dir;
+  const inModule = (pattern: string): string =>
+    /^\.\.?(?:\/|$)/.test(pattern) ? patternInModule(moduleDir, project, pattern) : pattern;
   const path = (value: string | undefined): string | undefined =>
     value && resolve(context.root, value.replaceAll('{projectRoot}', project.root));
-  const inModule = (pattern: string): string =>
-    /^\.\.?(?:\/|$)/.test(pattern)
-      ? `./${posix.join(relative(moduleDir, project.folder).split(sep).join('/'), pattern)}`.replace(/^\.\/\.?$/, '.')
-      : pattern;
   const args = [...options.args, ...programArguments(options.__unparsed__, optionNames)];
   return {
     moduleDir,
@@ -143,34 +143,4 @@ function describe({ packages, coverage, durationMs }: TestOutcome): string {
     ...(coverage === undefined ? [] : [`coverage: ${coverage.toFixed(1)}% of statements`]),
     `${formatDuration(durationMs)}\n`,
   ].join('  ');
-}
-
-const afterMs = 1000;
-const clearLine = '\r\u001b[K';
-
-/** Says on a terminal what is run, once nothing else was printed for a second. */
-class StatusLine {
-  running: () => string | undefined = () => undefined;
-  private isShown = false;
-  private quietSince = performance.now();
-  private readonly timer = process.stdout.isTTY ? setInterval(() => this.show(), afterMs) : undefined;
-
-  /** Makes way for what is printed now. */
-  clear(): void {
-    if (this.isShown) process.stdout.write(clearLine);
-    this.isShown = false;
-    this.quietSince = performance.now();
-  }
-
-  end(): void {
-    clearInterval(this.timer);
-    this.clear();
-  }
-
-  private show(): void {
-    const quietMs = performance.now() - this.quietSince;
-    if (quietMs < afterMs) return;
-    process.stdout.write(`${clearLine}${this.running() ?? 'compiling'}  ${formatDuration(quietMs)}`);
-    this.isShown = true;
-  }
 }
