@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Fleet, Folder, goFlags, Installation, label, removeImages } from './fleet-workspace.mjs';
 import { attempt, findKo } from './go-tools.mjs';
 import { bars } from './plot.mjs';
-import { memoryNeeds, peakMemory } from './process-memory.mjs';
+import { engineCpu, memoryNeeds, peakMemory } from './processes.mjs';
 import { Registry, registryNeeds } from './registry.mjs';
 import { less, median, ratio, seconds, spread, table, takeTurns, timed } from './samples.mjs';
 import { tutorialNeeds, withTutorial } from './tutorial.mjs';
@@ -256,6 +256,7 @@ async function phases(one, rounds) {
   };
   for (let round = 0; round < rounds; round++) {
     one.editLibrary();
+    const cpu = engineCpu();
     const start = Date.now();
     one.run(process.execPath, [one.installation.nx, 'run-many', '-t', 'docker-build'], {
       NX_PROFILE: 'dist/profile.json',
@@ -272,6 +273,7 @@ async function phases(one, rounds) {
       add(`\`${target}\`, from its first task's start to its last one's end`, to - from);
     add('Nx, after the last task', end - spans[2].to);
     add('the whole command', end - start);
+    if (cpu !== undefined) add('CPU of the engine meanwhile, on all cores', engineCpu() - cpu);
   }
   return table(
     [`${one.apps.length} apps, their library changed, daemon off`, 'time'],

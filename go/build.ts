@@ -7,7 +7,7 @@ import { formatPlatform, type Platform } from '../platform';
 import { isStatic, readBinary, verifyPlatform } from './binary';
 import { explainDynamic } from './cgo';
 import { parseModFile } from './modfile';
-import { enclosing, type GoCall, goEnv, goTooOld, moduleHint, runGo } from './toolchain';
+import { enclosing, type GoCall, goEnv, goTooOld, maxPatternsLength, moduleHint, runGo, tagFlags } from './toolchain';
 
 /** One binary to be built: nothing is left to decide, all paths are absolute. */
 export interface ResolvedBuild {
@@ -89,9 +89,6 @@ async function failureAsResult<Result>(work: () => Promise<Result>): Promise<Res
     throw error;
   }
 }
-
-/** Windows takes no longer command line than 32,767 characters. */
-const maxPatternsLength = 24_000;
 
 /** Builds that one `go build -o <folder>` can do: all else equal, and no two that it would give the same file. */
 function groupsOf(builds: readonly ResolvedBuild[]): ResolvedBuild[][] {
@@ -254,7 +251,7 @@ export function buildFlags(build: ResolvedBuild, goflags: string): string[] {
     `-buildvcs=${build.vcs}`,
     ...(build.race ? ['-race'] : []),
     ...(ldflags === '' ? [] : [`-ldflags=${ldflags}`]),
-    ...(build.tags.length === 0 ? [] : [`-tags=${build.tags.join(',')}`]),
+    ...tagFlags(build.tags),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { SlimGoError } from '../errors';
 import type { BinaryHeader } from './binary';
 import type { ResolvedBuild } from './build';
-import { type GoCall, runGo } from './toolchain';
+import { type GoCall, runGo, tagFlags } from './toolchain';
 
 interface Package {
   readonly ImportPath: string;
@@ -17,8 +17,7 @@ export async function explainDynamic(
   { interpreter, needed }: BinaryHeader,
   call: GoCall,
 ): Promise<SlimGoError> {
-  const tags = build.tags.length === 0 ? [] : [`-tags=${build.tags.join(',')}`];
-  const list = ['list', '-deps', '-e', '-json=ImportPath,Standard,Imports,CgoFiles', ...tags, pattern];
+  const list = ['list', '-deps', '-e', '-json=ImportPath,Standard,Imports,CgoFiles', ...tagFlags(build.tags), pattern];
   const { stdout } = await runGo(list, call);
   // A stream of objects, one after the other.
   const packages = JSON.parse(`[${stdout.trim().replace(/^\}\s*^\{/gm, '},{')}]`) as Package[];

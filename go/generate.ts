@@ -1,6 +1,6 @@
 import { SlimGoError } from '../errors';
 import type { ToolCall } from './tool';
-import { goTooOld, moduleHint, runGo } from './toolchain';
+import { goTooOld, moduleHint, runGo, tagFlags } from './toolchain';
 
 export interface ResolvedGenerate {
   /** Absolute; names in output start here. */
@@ -17,7 +17,7 @@ export interface ResolvedGenerate {
  * @throws GENERATE_FAILED, GO_TOO_OLD
  */
 export async function goGenerate({ moduleDir, packages, tags, args }: ResolvedGenerate, call: ToolCall): Promise<void> {
-  const flags = ['-v', '-x', ...(tags.length === 0 ? [] : [`-tags=${tags.join(',')}`])];
+  const flags = ['-v', '-x', ...tagFlags(tags)];
   const { exitCode, stderr } = await runGo(['generate', ...flags, ...args, ...packages], { ...call, cwd: moduleDir });
   if (exitCode === 0) return;
   throw (

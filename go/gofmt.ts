@@ -4,7 +4,7 @@ import { SlimGoError } from '../errors';
 import { parseModFile } from './modfile';
 import { inFolder, isPackageFolder } from './packages';
 import { needTool, type Run, type Tool, type ToolCall } from './tool';
-import { type GoCall, goEnv, programIn, runProgram } from './toolchain';
+import { type GoCall, goEnv, maxPatternsLength, programIn, runProgram } from './toolchain';
 
 /** All of them take gofmt's flags. */
 const formatters = {
@@ -67,9 +67,6 @@ export function notFormatted(files: readonly string[], formatter: Formatter): Sl
   });
 }
 
-/** Windows takes 32,767 characters in a command line. */
-const maxArgumentsLength = 20_000;
-
 /** Runs the formatter over all files. @returns what it wrote to standard output */
 async function overFiles(
   flags: readonly string[],
@@ -113,7 +110,7 @@ function* chunksOf(files: readonly string[]): Generator<string[]> {
   let chunk: string[] = [];
   let length = 0;
   for (const file of files) {
-    if (length + file.length > maxArgumentsLength && chunk.length > 0) {
+    if (length + file.length > maxPatternsLength && chunk.length > 0) {
       yield chunk;
       chunk = [];
       length = 0;

@@ -4,7 +4,7 @@ import { SlimGoError } from '../errors';
 import { goFiles, notFormatted, unformatted } from './gofmt';
 import type { lintConfigs } from './lint-config';
 import { needTool, type Tool, type ToolCall } from './tool';
-import { type GoResult, goTooOld, moduleHint, runGo } from './toolchain';
+import { type GoResult, goTooOld, moduleHint, runGo, tagFlags } from './toolchain';
 
 const golangciLint: Tool = {
   name: 'golangci-lint',
@@ -110,10 +110,6 @@ async function gofmtCheck({ moduleDir, packages }: ResolvedLint, call: ToolCall)
 
 function wanted({ config, moduleDir, linter }: ResolvedLint): string {
   return config === undefined ? `The option linter asks for ${linter}.` : `${relative(moduleDir, config)} asks for it.`;
-}
-
-function tagFlags(tags: readonly string[]): string[] {
-  return tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
 }
 
 /** @throws GO_TOO_OLD, LINT_FAILED */

@@ -7,7 +7,7 @@ import { enclosingModule, workFolder } from './build';
 import { type CoverProfile, coveredPercent, lcov, parseProfile, profileOf } from './coverage';
 import { junit } from './junit';
 import { type TestedPackage, TestReport, unbuiltPackage } from './test-report';
-import { type GoCall, goTooOld, runGo } from './toolchain';
+import { type GoCall, goTooOld, maxPatternsLength, runGo, tagFlags } from './toolchain';
 
 /** The tests of one project: nothing is left to decide, paths of files are absolute. An option that is not set is go's own default. */
 export interface TestRequest {
@@ -92,9 +92,6 @@ export async function goTest(requests: readonly TestRequest[], call: TestCall = 
   }
   return requests.map((request) => outcomes.get(request)!);
 }
-
-/** Windows takes no longer command line than 32,767 characters. */
-const maxPatternsLength = 24_000;
 
 function groupsOf(requests: readonly TestRequest[]): TestRequest[][] {
   const groups = new Map<string, TestRequest[]>();
@@ -203,7 +200,7 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
 async function listPackages(requests: readonly TestRequest[], call: TestCall): Promise<string[]> {
   const { tags } = requests[0]!;
   const patterns = requests.flatMap((request) => patternsFrom(sharedFolder(request), request));
-  const args = ['list', '-e', ...(tags.length > 0 ? [`-tags=${tags.join(',')}`] : []), ...patterns];
+  const args = ['list', '-e', ...tagFlags(tags), ...patterns];
   const { stdout } = await runGo(args, goCall(requests[0]!, call, sharedFolder(requests[0]!)));
   return lines(stdout).map((line) => line.trim());
 }
@@ -302,7 +299,6 @@ function commandFlags(request: TestRequest): string[] {
     bench: request.bench,
     fuzz: request.fuzz,
     fuzztime: request.fuzzTime,
-    tags: request.tags.join(',') || undefined,
     covermode: request.coverMode,
     coverpkg: request.coverPkg.join(',') || undefined,
   };
@@ -310,6 +306,7 @@ function commandFlags(request: TestRequest): string[] {
   const set = { race: request.race, short: request.short, failfast: request.failFast, cover };
   return [
     '-json',
+    ...tagFlags(request.tags),
     ...Object.entries(set).flatMap(([name, value]) => (value ? `-${name}` : [])),
     ...Object.entries(valued).flatMap(([name, value]) => (value === undefined ? [] : `-${name}=${value}`)),
   ];

@@ -7,6 +7,9 @@ import { parseModFile, parseWorkFile } from './modfile';
 /** How long an interrupted `go` may take to remove its temporary files before it is killed. */
 const graceMs = 3000;
 
+/** How many characters of packages or files one command is given: Windows takes no line of more than 32,767. */
+export const maxPatternsLength = 24_000;
+
 export interface GoCall {
   /** Absolute; `go` resolves the module from here. */
   readonly cwd: string;
@@ -59,6 +62,11 @@ function isExecutable(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The flag for build tags, which replaces that of GOFLAGS; none for no tags. */
+export function tagFlags(tags: readonly string[]): string[] {
+  return tags.length === 0 ? [] : [`-tags=${tags.join(',')}`];
 }
 
 const running = new Set<ChildProcess>();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SlimGoError } from '../errors';
 import { findTool, type Run, type ToolCall } from './tool';
-import { type GoCall, goTooOld, moduleHint, programIn, runGo, runProgram } from './toolchain';
+import { type GoCall, goTooOld, moduleHint, programIn, runGo, runProgram, tagFlags } from './toolchain';
 
 /** Packages to be looked at: nothing is left to decide. */
 export interface ResolvedVuln {
@@ -62,12 +62,7 @@ async function install(version: string, folder: string, call: GoCall): Promise<R
 
 async function scan(vuln: ResolvedVuln, run: Run, call: GoCall): Promise<void> {
   const { moduleDir, packages, database, tags, tests, args } = vuln;
-  const flags = [
-    `-db=${database}`,
-    `-scan=${vuln.scan}`,
-    ...(tags.length === 0 ? [] : [`-tags=${tags.join(',')}`]),
-    ...(tests ? ['-test'] : []),
-  ];
+  const flags = [`-db=${database}`, `-scan=${vuln.scan}`, ...tagFlags(tags), ...(tests ? ['-test'] : [])];
   // A module scan takes no packages.
   const patterns = vuln.scan === 'module' ? [] : packages;
   const { exitCode, stderr } = await run([...flags, ...args, ...patterns], call);

@@ -1,4 +1,4 @@
-/** How much memory a command takes with all that it starts: sampled, for Nx spreads its work over processes. Linux alone. */
+/** What processes take, as /proc tells it: memory of a command with all that it starts, sampled; CPU of the engine. Linux alone. */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 
@@ -35,6 +35,22 @@ export function peakMemory(file, args, { cwd, env }) {
       else reject(new Error(`${args.join(' ')}: exit ${code}\n${Buffer.concat(output)}`));
     });
   });
+}
+
+/** Milliseconds of CPU that the Docker engine of this machine has taken, with all that it started; undefined where none is seen. */
+export function engineCpu() {
+  if (memoryNeeds()) return undefined;
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const [, name, rest] = /^\d+ \((.*)\) (.*)/s.exec(orEmpty(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))) ?? [];
+    // Fields 14 to 17: its own time and that of the children it waited for, in ticks of 10 ms.
+    if (name === 'dockerd') {
+      return rest
+        .split(' ')
+        .slice(11, 15)
+        .reduce((sum, ticks) => sum + 10 * Number(ticks), 0);
+    }
+  }
+  return undefined;
 }
 
 function treeOf(root) {
