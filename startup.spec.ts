@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative, sep } from 'node:path';
 
 /**
@@ -27,4 +28,23 @@ function modulesOf(entry: string): string[] {
 
 it.each(entries)('%s loads these modules and no others', (entry) => {
   expect(modulesOf(entry)).toMatchSnapshot();
+});
+
+it('finds projects without the devkit, which takes each command 0.1 s to load', () => {
+  const root = realpathSync(mkdtempSync(join(tmpdir(), 'slim-go-startup-')));
+  try {
+    writeFileSync(join(root, 'go.mod'), 'module example.com/shop\n');
+    writeFileSync(join(root, 'main.go'), 'package main\n');
+    const script = `const { createNodes: [, find] } = require(${JSON.stringify(join(dist, 'index.js'))});
+find(['go.mod'], {}, { workspaceRoot: ${JSON.stringify(root)}, nxJsonConfiguration: {} }).then((nodes) => {
+  console.log(JSON.stringify([Object.keys(nodes[0][1].projects), Object.keys(require.cache).filter((file) => /@nx.devkit/.test(file))]));
+});`;
+    const env = { ...process.env, NX_DAEMON: 'false', NX_WORKSPACE_ROOT_PATH: root };
+    expect(JSON.parse(execFileSync(process.execPath, ['-e', script], { cwd: root, env, encoding: 'utf8' }))).toEqual([
+      ['.'],
+      [],
+    ]);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
 });
