@@ -83,12 +83,14 @@ export async function ensureLoaded(engine: Engine, request: LoadRequest): Promis
 /** So much is in one upload of many images: the engine keeps all of it on its disk meanwhile. */
 const maxMergedBytes = 250_000_000;
 const maxMerged = 16;
-/** As many uploads at once for each core: one alone leaves the core idle while the engine starts a process for each layer. */
+/** At once for each core: one alone leaves the core idle while the engine starts a process for each layer. */
 const uploadsPerCore = 2;
+/** At once on any machine: together they put 4 GB on the engine's disk at most. */
+const maxUploads = 16;
 
 /**
  * `ensureLoaded` for many images: the engine is asked once for all that it has, and gets what it lacks in archives of several
- * images each, two at once for each core.
+ * images each, several at once.
  * @param merge one archive of several
  * @param done is called once for each request, with what became of it or why it failed
  * @throws what the engine answers when it can't be asked at all
@@ -121,7 +123,7 @@ export async function ensureAllLoaded<Request extends LoadRequest>(
       lacking.push(request);
     } else others.push(request);
   }
-  const uploads = uploadsPerCore * availableParallelism();
+  const uploads = Math.min(maxUploads, uploadsPerCore * availableParallelism());
   await inParallel(others, uploads, (request) => finish(request, false));
   await inParallel(await shares(lacking, uploads), uploads, async (share) => {
     const { signal } = share[0]!;
