@@ -128,7 +128,7 @@ for (const section of sections) {
 const minutes = ((Date.now() - started) / 60_000).toFixed(1);
 const head = `# What slim-go costs
 
-Written by \`npm run bench\` on ${started.toISOString().slice(0, 10)}, in ${minutes} minutes.
+Written by \`${['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')}\` on ${started.toISOString().slice(0, 10)}, in ${minutes} minutes.
 
 - ${cpus().length} x ${cpus()[0].model}, ${(totalmem() / 2 ** 30).toFixed(1)} GiB, ${type()} ${release()} ${arch()}
 - slim-go ${packageVersion()}, Node ${process.versions.node}, Nx ${packageVersion('node_modules', 'nx')}, Go ${go?.replace(/^go/, '') ?? '(none)'}, Docker ${engine ?? '(none)'}
