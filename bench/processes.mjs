@@ -39,7 +39,7 @@ export function peakMemory(file, args, { cwd, env }) {
 
 /** Milliseconds of CPU that the Docker engine of this machine has taken, with all that it started; undefined where none is seen. */
 export function engineCpu() {
-  if (memoryNeeds()) return undefined;
+  if (process.platform !== 'linux') return undefined;
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const [, name, rest] = /^\d+ \((.*)\) (.*)/s.exec(orEmpty(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))) ?? [];
     // Fields 14 to 17: its own time and that of the children it waited for, in ticks of 10 ms.

@@ -98,9 +98,10 @@ function groupsOf(requests: readonly TestRequest[]): TestRequest[][] {
   const lengths = new Map<string, number>();
   for (const [index, request] of requests.entries()) {
     const { processEnv, env } = request;
-    const asked = [sharedFolder(request), processEnv, env, commandFlags(request), wantsProfile(request)];
+    const folder = sharedFolder(request);
+    const asked = [folder, processEnv, env, commandFlags(request), wantsProfile(request)];
     const same = canShare(request) ? JSON.stringify(asked) : `${index}`;
-    const length = (lengths.get(same) ?? 0) + patternsFrom(sharedFolder(request), request).join(' ').length + 1;
+    const length = (lengths.get(same) ?? 0) + patternsFrom(folder, request).join(' ').length + 1;
     lengths.set(same, length);
     const key = `${Math.floor(length / maxPatternsLength)} ${same}`;
     groups.set(key, [...(groups.get(key) ?? []), request]);
@@ -142,7 +143,7 @@ function owns({ packages }: TestRequest, modulePath: string, modules: readonly s
 
 async function runAlone(request: TestRequest, call: TestCall): Promise<TestOutcome> {
   const report = newReport(request, (text) => call.onOutput?.(request, text));
-  const run = await runTests([request], [report], () => [report], call);
+  const run = await runTests(request.moduleDir, [request], [report], () => [report], call);
   report.finish();
   return outcomeOf(request, report.packages, run, call);
 }
@@ -159,7 +160,9 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
     }),
   );
   let isStray = false;
+  const folder = sharedFolder(requests[0]!);
   const run = await runTests(
+    folder,
     requests,
     reports,
     ({ Package }) => {
@@ -173,7 +176,7 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
   const isExplained = run.exitCode === 0 || reports.some((report) => report.packages.some(isFailed));
   if (!isKilled && (isStray || !isExplained)) return [];
   // An interrupted go ends without a word about the packages that it did not come to.
-  const expected = run.exitCode > 0 ? await listPackages(requests, call) : [];
+  const expected = run.exitCode > 0 ? await listPackages(folder, requests, call) : [];
   const outcomes = requests.map((request, index) => {
     const report = reports[index]!;
     const { packages } = report;
@@ -197,11 +200,11 @@ async function runShared(requests: readonly TestRequest[], call: TestCall): Prom
   return (await Promise.all(outcomes)).flat();
 }
 
-async function listPackages(requests: readonly TestRequest[], call: TestCall): Promise<string[]> {
+async function listPackages(cwd: string, requests: readonly TestRequest[], call: TestCall): Promise<string[]> {
   const { tags } = requests[0]!;
-  const patterns = requests.flatMap((request) => patternsFrom(sharedFolder(request), request));
+  const patterns = requests.flatMap((request) => patternsFrom(cwd, request));
   const args = ['list', '-e', ...tagFlags(tags), ...patterns];
-  const { stdout } = await runGo(args, goCall(requests[0]!, call, sharedFolder(requests[0]!)));
+  const { stdout } = await runGo(args, goCall(requests[0]!, call, cwd));
   return lines(stdout).map((line) => line.trim());
 }
 
@@ -225,15 +228,15 @@ interface Run {
   readonly durationMs: number;
 }
 
-/** One `go test` for the packages of all these requests, whose flags are the same. */
+/** One `go test` in `cwd` for the packages of all these requests, whose flags are the same. */
 async function runTests(
+  cwd: string,
   requests: readonly TestRequest[],
   reports: readonly TestReport[],
   ownersOf: (event: { readonly Package: string }) => readonly TestReport[],
   call: TestCall,
 ): Promise<Run> {
   const request = requests[0]!;
-  const cwd = requests.length > 1 ? sharedFolder(request) : request.moduleDir;
   const needsProfile = wantsProfile(request);
   const folder = needsProfile ? await mkdtemp(join(tmpdir(), 'slim-go-test-')) : '';
   const profileFile = join(folder, 'cover.out');
