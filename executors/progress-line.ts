@@ -38,7 +38,10 @@ export class ProgressLine {
 
 const quietMs = 1000;
 
-/** One line of a terminal that says what is waited for, once nothing was printed for a second, and since when; nothing where there is none. */
+/**
+ * One line of a terminal that says what is waited for and how long nothing was printed, from a second on; nothing where the
+ * output is no terminal.
+ */
 export class WaitingLine {
   private quietSince = performance.now();
   private readonly timer: NodeJS.Timeout | undefined;

@@ -21,15 +21,14 @@ describe('runExecutor', () => {
     [{ FORCE_COLOR: '0' }, false],
     [{ FORCE_COLOR: '1', NO_COLOR: '1' }, false],
   ])('is in colour where the user wants it, not where Nx always does: %j', async (env, isRed) => {
-    const before = { ...process.env };
-    delete process.env.NO_COLOR;
-    Object.assign(process.env, env);
+    const { NO_COLOR: _, ...others } = process.env;
+    const replaced = jest.replaceProperty(process, 'env', { ...others, ...env });
     const written: unknown[] = [];
     const spy = jest.spyOn(process.stderr, 'write').mockImplementation((chunk) => written.push(chunk) > 0);
     await runExecutor(async () => {
       throw new SlimGoError('OPTION_INVALID', 'It is wrong.');
     }).finally(() => spy.mockRestore());
-    process.env = before;
+    replaced.restore();
     expect(written).toEqual([isRed ? '\u001b[31mIt is wrong.\u001b[39m\n' : 'It is wrong.\n']);
   });
 

@@ -194,13 +194,8 @@ describe('slim-go:build', () => {
 
   it('says where to get Go when there is none', async () => {
     const context = workspace({ 'apps/hello/main.go': hello });
-    const { PATH, GOROOT } = process.env;
-    process.env.PATH = context.root;
-    delete process.env.GOROOT;
-    const { result, stderr } = await printed(() => build(defaults, context)).finally(() => {
-      process.env.PATH = PATH;
-      if (GOROOT !== undefined) process.env.GOROOT = GOROOT;
-    });
+    const env = { PATH: context.root, GOROOT: '' };
+    const { result, stderr } = await printed(() => build({ ...defaults, env }, context));
     expect(result).toEqual({ success: false });
     expect(stderr).toMatch(/^The go command was found neither.*\n {2}Install Go from https:\/\/go\.dev\/dl\//);
   });
