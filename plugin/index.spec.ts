@@ -108,3 +108,20 @@ it('works without a place to keep anything', async () => {
   write('.kept', 'a file');
   expect(await graph('.kept')).toEqual(await graph('.fresh'));
 });
+
+it('is the same by @nx/devkit where its source is closed to others', async () => {
+  const open = await graph('.open');
+  let isRefused = false;
+  jest.doMock('nx/src/devkit-exports', () => {
+    // The devkit's own way to it stays open.
+    if (isRefused) return jest.requireActual('nx/src/devkit-exports');
+    isRefused = true;
+    throw new Error('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+  try {
+    expect(await graph('.closed')).toEqual(open);
+    expect(isRefused).toBe(true);
+  } finally {
+    jest.dontMock('nx/src/devkit-exports');
+  }
+});
